@@ -65,15 +65,23 @@ class Interval:
 
 @dataclass(frozen=True)
 class Line:
-    """The function `slope * x + offset`. `slope` has the shape of the input (or of its windows), `offset` of the output."""
+    """The function `sum_i slopes[i] * x_i + offset` of an operation's varying inputs, batched.
 
-    slope: Tensor
+    Each slope has the shape of its input, `(batch, *input)` (max pooling: of its windows); `offset` has the shape of the
+    output.
+    """
+
+    slopes: tuple[Tensor, ...]
     offset: Tensor
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """`lower(x) <= f(x) <= upper(x)` for every x in the interval that the relaxation was made for."""
+    """`lower(x) <= f(x) <= upper(x)` for every x in the intervals that the relaxation was made for.
+
+    `parallel` says that both lines share their slopes, so that one pull-back serves the lower and the upper bound.
+    """
 
     lower: Line
     upper: Line
+    parallel: bool = False

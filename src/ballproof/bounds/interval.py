@@ -1,0 +1,54 @@
+"""Interval bounds (IBP): one enclosure for every node, from the input to the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ballproof.graph import Graph, Node
+from ballproof.operations import Affine, Role
+from ballproof.operations.base import Argument
+from ballproof.values import Interval
+
+
+def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] | None = None) -> dict[str, Interval]:
+    """Encloses every varying node on the box `(batch, *input)`. Differentiable. Price: two forward passes."""
+    constants = graph.constants() if constants is None else constants
+    known = {graph.input: box}
+    for node in graph.varying:
+        known[node.name] = step(graph, node, known, constants)
+    return known
+
+
+def step(graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> Interval:
+    """The interval of one node from those of its arguments."""
+    assert node.operation is not None
+    return node.operation.interval(*arguments(graph, node, known, constants))
+
+
+def arguments(
+    graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]
+) -> tuple[Argument, ...]:
+    """What the rules of an operation take: intervals for what varies, tensors for constants."""
+    return tuple(known[i] if graph.node[i].varies else constants[i] for i in node.inputs)
+
+
+def exact_on_boxes(graph: Graph) -> set[str]:
+    """The nodes whose interval is the exact range of every coordinate when the region is a box.
+
+    Coordinates that vary independently stay so under a coordinatewise operation; one affine operation on independent
+    coordinates has exact ranges, and keeps them under coordinatewise operations, but its outputs depend on each other.
+    """
+    independent, exact = {graph.input}, {graph.input}
+    for node in graph.varying:
+        varying = [i for i in node.inputs if graph.node[i].varies]
+        assert node.operation is not None
+        if len(varying) != 1 or varying[0] not in exact:
+            continue
+        if node.operation.coordinatewise:
+            exact.add(node.name)
+            independent |= {node.name} if varying[0] in independent else set()
+        elif varying[0] in independent and isinstance(node.operation, Affine) and node.role is Role.AFFINE:
+            exact.add(node.name)
+    return exact

@@ -1,0 +1,123 @@
+"""Bounds by the dual network: intermediate intervals first, then lines on them, then the queries that were asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ballproof.bounds.backward import Backward
+from ballproof.bounds.interval import arguments, exact_on_boxes, step
+from ballproof.bounds.memory import Budget
+from ballproof.bounds.methods import LinearMethod
+from ballproof.graph import Graph, Node
+from ballproof.operations import Nonlinear
+from ballproof.problems.region import Region
+from ballproof.values import Interval, Relaxation
+
+
+@dataclass
+class LinearPass:
+    """All that one pass over the network proves on a region: intervals of nodes and relaxations on them.
+
+    `intervals` encloses every node that a relaxation or a later interval needed; it is filled by `run`, front to back,
+    and read by whoever wants to start queries of their own.
+    """
+
+    graph: Graph
+    region: Region
+    method: LinearMethod
+    budget: Budget = field(default_factory=Budget)
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    relaxations: dict[str, Relaxation] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.constants = self.graph.constants()
+        self.backward = Backward(self.graph, self.region, self.constants, self.relaxations)
+        self.exact = exact_on_boxes(self.graph) if self.region.norm in ("linf", "box") else {self.graph.input}
+        self.intervals[self.graph.input] = self.region.box()
+        self.settled = {self.graph.input}
+
+    def run(self) -> LinearPass:
+        """Walk front to back; at every nonlinear node settle the intervals of its arguments, then relax it."""
+        for node in self.graph.varying:
+            if isinstance(node.operation, Nonlinear):
+                self._relax(node, node.operation)
+            if self._interval_wanted(node):
+                self.intervals[node.name] = step(self.graph, node, self.intervals, self.constants)
+        return self
+
+    def _interval_wanted(self, node: Node) -> bool:
+        return self.method.intersect or self.method.intermediate == "interval" or node.name in self.exact
+
+    def _relax(self, node: Node, operation: Nonlinear) -> None:
+        for name in node.inputs:
+            if self.graph.node[name].varies:
+                self._settle(name, node, operation)
+        given = arguments(self.graph, node, self.intervals, self.constants)
+        self.relaxations[node.name] = operation.relax(*given, slope=self.method.slope)
+
+    def _settle(self, name: str, node: Node, operation: Nonlinear) -> None:
+        """The interval of `name`, as tight as the method makes it."""
+        if name in self.settled or name in self.exact or self.method.intermediate == "interval":
+            return
+        self.settled.add(name)
+        if not self.method.intersect:
+            self.intervals[name] = self.every_coordinate(name)
+            return
+        given = arguments(self.graph, node, self.intervals, self.constants)
+        varying = [i for i in node.inputs if self.graph.node[i].varies]
+        mask = operation.unsettled(*given)[varying.index(name)]
+        if bool(mask.any()):
+            self.intervals[name] = self._refine(name, self.intervals[name], mask)
+
+    def _refine(self, name: str, known: Interval, mask: Tensor) -> Interval:
+        """Query only the coordinates in `mask (batch, *node)`; the others keep what is known."""
+        flat = mask.flatten(1)
+        count = int(flat.sum(1).max())
+        index = flat.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
+        found = self.coordinates(name, index)
+        lower = known.lower.flatten(1).scatter(1, index, found.lower)
+        upper = known.upper.flatten(1).scatter(1, index, found.upper)
+        refined = Interval(lower.reshape(known.lower.shape), upper.reshape(known.upper.shape))
+        return refined.intersect(known, name)
+
+    def every_coordinate(self, name: str) -> Interval:
+        """Proven ends of every coordinate of a node, one query each; the queries are shared by the batch."""
+        shape = self.graph.node[name].shape
+        index = torch.arange(_count(shape), device=self.region.device)
+        found = self.coordinates(name, index.unsqueeze(0))
+        return Interval(found.lower.reshape(-1, *shape), found.upper.reshape(-1, *shape))
+
+    def coordinates(self, name: str, index: Tensor) -> Interval:
+        """Proven ends of the coordinates `index (batch or 1, query)` of the flattened node, each `(batch, query)`."""
+        shape = self.graph.node[name].shape
+        size = _count(shape)
+
+        def ask(part: Tensor) -> tuple[Tensor, Tensor | None]:
+            rows = torch.zeros(*part.shape, size, dtype=self.region.dtype, device=self.region.device)
+            rows.scatter_(2, part.unsqueeze(2), 1.0)
+            return self.backward(name, rows.reshape(*part.shape, *shape), both=True)
+
+        pieces = self.budget.over_queries(ask, index, self.region.batch, self._widest(name), self.region.dtype)
+        uppers = [u for _, u in pieces if u is not None]
+        return Interval(torch.cat([low for low, _ in pieces], 1), torch.cat(uppers, 1))
+
+    def lower(self, name: str, cotangent: Tensor) -> Tensor:
+        """Proven lower values of `cotangent · node`, cotangent `(batch or 1, query, *node)`; `(batch, query)`."""
+
+        def ask(part: Tensor) -> tuple[Tensor, Tensor | None]:
+            return self.backward(name, part, both=False)
+
+        pieces = self.budget.over_queries(ask, cotangent, self.region.batch, self._widest(name), self.region.dtype)
+        return torch.cat([low for low, _ in pieces], 1)
+
+    def _widest(self, name: str) -> int:
+        return max(_count(n.shape) for n in self.graph.until(name).nodes if n.varies)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())
+
+

@@ -1,0 +1,54 @@
+"""The memory budget: how many queries travel at once, and what happens when the device says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+LIVE_COPIES = 6
+"""Tensors of the widest node's size that one pull-back holds at once: two cotangents, their parts, and the workspace."""
+
+DEFAULT_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Working memory for bounds, in bytes. The answers do not depend on it, only the time does.
+
+    Under autograd the saved tensors come on top.
+    """
+
+    limit: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        return DEFAULT_BYTES if self.limit is None else self.limit
+
+    def queries(self, batch: int, widest: int, dtype: torch.dtype) -> int:
+        """How many queries of a batch fit at once; at least one."""
+        return max(1, self.bytes // (LIVE_COPIES * max(1, batch) * widest * torch.finfo(dtype).bits // 8))
+
+    def examples(self, widest: int, dtype: torch.dtype, queries: int = 64) -> int:
+        """How many examples fit at once if each is to have room for some queries; at least one."""
+        return max(1, self.bytes // (LIVE_COPIES * queries * widest * torch.finfo(dtype).bits // 8))
+
+    def over_queries(
+        self, ask: Callable[[Tensor], T], queries: Tensor, batch: int, widest: int, dtype: torch.dtype
+    ) -> list[T]:
+        """`ask` on slices of axis 1 that fit; a slice for which the device has no memory is halved and asked again."""
+        chunk, start, answers = self.queries(batch, widest, dtype), 0, []
+        while start < queries.shape[1]:
+            try:
+                answers.append(ask(queries[:, start : start + chunk]))
+                start += chunk
+            except torch.OutOfMemoryError:
+                if chunk == 1:
+                    raise
+                chunk = (chunk + 1) // 2
+        return answers

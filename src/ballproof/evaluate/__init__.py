@@ -1,0 +1,6 @@
+"""Certified and attacked accuracy over a data set."""
+
+from ballproof.evaluate.certify import CertifySettings, Table, certify
+from ballproof.evaluate.model import load_model
+
+__all__ = ["CertifySettings", "Table", "certify", "load_model"]

@@ -1,0 +1,179 @@
+"""`certify`: one row an example, with what was proven and what was broken, and totals that cannot contradict each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ballproof.attack import PGD
+from ballproof.bounds import METHODS, Method, margins
+from ballproof.data import Dataset
+from ballproof.errors import InputError, SoundnessError
+from ballproof.graph import Graph
+from ballproof.networks import as_graph
+from ballproof.problems import ball, classified_as
+from ballproof.runs import Run
+
+ROWS = "rows.jsonl"
+
+
+@dataclass(frozen=True)
+class CertifySettings:
+    """What is asked of every example. eps is in the units of the data; clip is the valid range, None for the plain ball.
+
+    attack_steps: steps of PGD, 0 for no attack. batch: examples at once; the answers do not depend on it.
+    memory: working memory of the bounds in bytes.
+    """
+
+    eps: float
+    norm: str = "linf"
+    clip: tuple[float, float] | None = (0.0, 1.0)
+    method: str | Method = "dual"
+    attack_steps: int = 40
+    attack_restarts: int = 1
+    batch: int = 100
+    memory: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.attack_steps < 0:
+            raise InputError(f"`batch` is {self.batch} and `attack_steps` {self.attack_steps}; expected >= 1 and >= 0")
+        if isinstance(self.method, str) and self.method not in METHODS:
+            raise InputError(f"`method` is {self.method!r}, expected one of {', '.join(METHODS)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "method": str(self.method), "clip": None if self.clip is None else list(self.clip)}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One row an example, in the order of the data.
+
+    Keys of a row: index, label, prediction, correct, margins (proven lower bound of the label's logit minus each other
+    one, classes in order), margin (the least of them), certified, attacked (an adversarial point or a wrong clean
+    prediction was found; None without an attack), seconds.
+    """
+
+    rows: list[dict[str, Any]]
+    settings: CertifySettings
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """Fractions of all examples; certified_accuracy <= the true robust accuracy <= attacked_accuracy."""
+        n = len(self.rows)
+        share = {k: sum(bool(r[k]) for r in self.rows) / max(1, n) for k in ("correct", "attacked", "certified")}
+        attacked = 1 - share["attacked"] if self.settings.attack_steps else share["correct"]
+        method = self.settings.method if isinstance(self.settings.method, str) else repr(self.settings.method)
+        told = {"n": n, "clean_accuracy": share["correct"], "attacked_accuracy": attacked}
+        told |= {"certified_accuracy": share["certified"], "method": method, "eps": self.settings.eps}
+        return told | {"norm": self.settings.norm, "seconds": sum(r["seconds"] for r in self.rows)}
+
+
+Batches = Dataset | Iterable[tuple[Tensor, Tensor]]
+
+
+def certify(
+    network: nn.Module | Graph,
+    data: Batches,
+    eps: float | None = None,
+    method: str | Method = "dual",
+    settings: CertifySettings | None = None,
+    run: Run | None = None,
+    watch: Callable[[int], None] = lambda done: None,
+    **more: Any,
+) -> Table:
+    """Proves and attacks every example of a data set, or of a loader that gives `(x, y)` batches.
+
+    An example is certified only if every margin is proven positive over its whole region. An example that is both
+    certified and broken raises `SoundnessError`: one of the two is wrong, and no table is printed.
+    With a run, finished rows are kept as they come and are not computed again.
+    """
+    if settings is None:
+        if eps is None:
+            raise InputError("`eps` is missing: the radius of the ball, in the units of the inputs")
+        settings = CertifySettings(eps=eps, method=method, **more)
+    done = run.rows(ROWS) if run else []
+    rows = list(done)
+    with _evaluation(network):
+        for x, y, index in _batches(data, settings.batch, len(done)):
+            fresh = _rows(network, x, y, index, settings)
+            if run:
+                run.append(ROWS, fresh)
+            rows += fresh
+            watch(len(rows))
+    return Table(rows, settings)
+
+
+def _rows(network: nn.Module | Graph, x: Tensor, y: Tensor, index: list[int], settings: CertifySettings) -> list[dict[str, Any]]:
+    started = time.perf_counter()
+    region = ball(settings.norm, x, settings.eps, settings.clip)
+    graph = as_graph(network, region)
+    with torch.no_grad():
+        outputs = graph(x)
+        proven = margins(graph, region, y, settings.method, settings.memory)
+    certified = (proven > 0).all(1)
+    broken = None
+    if settings.attack_steps:
+        attack = PGD(steps=settings.attack_steps, restarts=settings.attack_restarts, seed=settings.seed)
+        broken = attack(network, region, classified_as(y)).success
+        _alarm(certified & broken, index)
+    _alarm(certified & (outputs.argmax(1) != y), index)
+    each = (time.perf_counter() - started) / len(y)
+    return [
+        {
+            "index": index[i],
+            "label": int(y[i]),
+            "prediction": int(outputs[i].argmax()),
+            "correct": bool(outputs[i].argmax() == y[i]),
+            "margins": [float(m) for m in proven[i]],
+            "margin": float(proven[i].min()),
+            "certified": bool(certified[i]),
+            "attacked": None if broken is None else bool(broken[i]),
+            "seconds": each,
+        }
+        for i in range(len(y))
+    ]
+
+
+def _alarm(both: Tensor, index: list[int]) -> None:
+    if bool(both.any()):
+        named = [index[i] for i in both.nonzero().flatten().tolist()]
+        raise SoundnessError(f"examples {named} are certified and yet broken: a bound or the attack is wrong; please report it")
+
+
+def _batches(data: Batches, size: int, skip: int) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
+    """Batches with the original index of each example, without the first `skip` examples."""
+    if isinstance(data, Dataset):
+        for start in range(skip, len(data.labels), size):
+            part = slice(start, start + size)
+            yield data.inputs[part], data.labels[part], data.indices[part].tolist()
+        return
+    seen = 0
+    for x, y in data:
+        fresh = max(0, min(len(y), skip - seen))
+        index = list(range(seen + fresh, seen + len(y)))
+        seen += len(y)
+        for start in range(fresh, len(y), size):
+            part = slice(start, start + size)
+            yield x[part], y[part], index[start - fresh : start - fresh + size]
+
+
+class _evaluation:
+    """Evaluation mode inside, the former mode after."""
+
+    def __init__(self, network: nn.Module | Graph) -> None:
+        self.module = network if isinstance(network, nn.Module) else None
+
+    def __enter__(self) -> None:
+        if self.module is not None:
+            self.training = self.module.training
+            self.module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        if self.module is not None:
+            self.module.train(self.training)

@@ -1,0 +1,154 @@
+"""What an operation is: settings, a forward, and rules. An operation knows no graph and holds no tensor.
+
+Every forward takes tensors whose axis 0 is the batch, or constants that broadcast against it. An argument *varies* when
+it depends on the region's input; the others are constants and may be live parameters. Rules receive an `Interval` for
+an argument that varies and a `Tensor` for a constant.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import Enum
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ballproof.errors import UnsupportedError
+from ballproof.values import Interval, Relaxation
+
+Argument = Interval | Tensor
+Shape = tuple[int, ...]
+Slope = Literal["parallel", "adaptive"] | Tensor
+
+
+class Role(Enum):
+    """How a node depends on the region's input."""
+
+    CONSTANT = "constant"
+    INPUT = "input"
+    AFFINE = "affine"
+    NONLINEAR = "nonlinear"
+
+
+class Operation(ABC):
+    """The common ground. Subclasses are frozen dataclasses of settings; equal settings mean equal operations."""
+
+    coordinatewise: ClassVar[bool] = False
+    """Each output coordinate depends on one coordinate of one varying input, and no two on the same one."""
+
+    @abstractmethod
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The value of the operation. Law: batch entries do not touch each other."""
+
+    def role(self, varies: tuple[bool, ...]) -> Role:
+        """The role of a node with these varying arguments; refuses what is not modelled, saying what would be."""
+        if not any(varies):
+            return Role.CONSTANT
+        return self.varying_role(varies)
+
+    @abstractmethod
+    def varying_role(self, varies: tuple[bool, ...]) -> Role:
+        """`role` when at least one argument varies."""
+
+    @abstractmethod
+    def interval(self, *inputs: Argument) -> Interval:
+        """Encloses `forward` on the intervals. Law: sampled points lie inside; point intervals give a point."""
+
+    def only_first(self, varies: tuple[bool, ...], what: str) -> None:
+        """Refuse varying parameters: every argument but the first must be a constant."""
+        if any(varies[1:]):
+            raise UnsupportedError(f"{type(self).__name__} with {what} that depends on the input; supported: a constant one")
+
+
+class Affine(Operation):
+    """An affine function of the arguments that vary, jointly. States its forward; the rest follows from it."""
+
+    nonnegative: ClassVar[bool] = False
+    """Every coefficient is >= 0, so the forward of the ends is the interval."""
+
+    def varying_role(self, varies: tuple[bool, ...]) -> Role:
+        return Role.AFFINE
+
+    def interval(self, *inputs: Argument) -> Interval:
+        if not self.nonnegative:
+            return interval_by_rows(self, inputs)
+        lower = self.forward(*(i.lower if isinstance(i, Interval) else i for i in inputs))
+        upper = self.forward(*(i.upper if isinstance(i, Interval) else i for i in inputs))
+        return Interval(lower, upper)
+
+    def pull_back(
+        self, cotangent: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]
+    ) -> tuple[Tensor | None, ...]:
+        """The coefficients on each varying argument of `cotangent · forward`; the transpose of the linear part.
+
+        cotangent: `(n, *output)`. arguments: the constants, None where an argument varies. shapes: per-example shape of
+        each argument. Returns `(n, *input)` for each varying argument, None for the others. Law: equals the vjp.
+        """
+        return vector_jacobian(self, cotangent, arguments, shapes)
+
+    def constant_term(self, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]) -> Tensor | None:
+        """The forward at zero, `(1, *output)`; None when it is identically zero."""
+        constant = next((a for a in arguments if a is not None), None)
+        if constant is None:
+            return None
+        return self.forward(*_fill(arguments, shapes, 1, constant))
+
+
+class Nonlinear(Operation):
+    """An operation that needs a relaxation."""
+
+    def varying_role(self, varies: tuple[bool, ...]) -> Role:
+        return Role.NONLINEAR
+
+    @abstractmethod
+    def relax(self, *inputs: Argument, slope: Slope) -> Relaxation:
+        """Two lines that enclose the operation on the intervals.
+
+        slope: `parallel` gives both lines the same slopes (Wong & Kolter 2018, Fast-Lin); `adaptive` the free line of
+        least area (CROWN, DeepPoly); a tensor is the slope of the free line itself. Law: the lines enclose every
+        sampled point and every kink, for any slope.
+        """
+
+    @abstractmethod
+    def unsettled(self, *inputs: Argument) -> tuple[Tensor, ...]:
+        """For each varying input, a mask of the coordinates where a tighter interval could improve the relaxation."""
+
+    @abstractmethod
+    def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+        """The coefficients on each varying input. cotangent: `(batch or 1, query, *output)`; slopes as in `Line`.
+
+        shapes: per-example shapes of the varying inputs. Returns `(batch, query, *input)` each.
+        """
+
+
+def _fill(arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...], n: int, like: Tensor) -> list[Tensor]:
+    """The arguments with zeros in place of the varying ones."""
+    return [like.new_zeros((n, *s)) if a is None else a for a, s in zip(arguments, shapes, strict=True)]
+
+
+def vector_jacobian(
+    operation: Operation, cotangent: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]
+) -> tuple[Tensor | None, ...]:
+    """The pull-back of an affine operation by automatic differentiation at zero; differentiable in everything."""
+    keep_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        filled = _fill(arguments, shapes, cotangent.shape[0], cotangent)
+        varying = [f.requires_grad_() for f, a in zip(filled, arguments, strict=True) if a is None]
+        output = operation.forward(*filled)
+        found = iter(torch.autograd.grad(output, varying, cotangent, create_graph=keep_graph, materialize_grads=True))
+    return tuple(next(found) if a is None else None for a in arguments)
+
+
+def interval_by_rows(operation: Affine, inputs: tuple[Argument, ...]) -> Interval:
+    """The exact interval of any affine operation, from its rows. Price: one pull-back an output coordinate."""
+    arguments = tuple(None if isinstance(i, Interval) else i for i in inputs)
+    shapes = tuple(tuple(i.lower.shape[1:]) if isinstance(i, Interval) else tuple(i.shape) for i in inputs)
+    varying = [i for i in inputs if isinstance(i, Interval)]
+    zero = operation.forward(*_fill(arguments, shapes, 1, varying[0].lower))
+    output = zero.shape[1:]
+    rows = torch.eye(output.numel(), dtype=zero.dtype, device=zero.device).reshape(-1, *output)
+    pulled = [p.flatten(1) for p in operation.pull_back(rows, arguments, shapes) if p is not None]
+    center = sum((i.center.flatten(1) @ p.T for i, p in zip(varying, pulled, strict=True)), zero.flatten(1))
+    radius = sum((i.radius.flatten(1) @ p.abs().T for i, p in zip(varying, pulled, strict=True)), torch.zeros_like(center))
+    return Interval((center - radius).reshape(-1, *output), (center + radius).reshape(-1, *output))

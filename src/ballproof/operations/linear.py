@@ -1,0 +1,44 @@
+"""linear(x, weight, bias) = x weight' + bias on the last axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ballproof.operations.base import Affine, Argument, Role, Shape
+from ballproof.operations.registry import register
+from ballproof.values import Interval
+
+
+@register
+@dataclass(frozen=True)
+class Linear(Affine):
+    """A matrix product with a constant weight `(out, in)` and an optional constant bias `(out,)`."""
+
+    def varying_role(self, varies: tuple[bool, ...]) -> Role:
+        self.only_first(varies, "a weight")
+        return Role.AFFINE
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return F.linear(*inputs)
+
+    def interval(self, *inputs: Argument) -> Interval:
+        x, weight, *bias = inputs
+        assert isinstance(x, Interval) and isinstance(weight, Tensor)
+        center = F.linear(x.center, weight, *bias)  # type: ignore[arg-type]
+        radius = F.linear(x.radius, weight.abs())
+        return Interval(center - radius, center + radius)
+
+    def pull_back(
+        self, cotangent: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]
+    ) -> tuple[Tensor | None, ...]:
+        weight = arguments[1]
+        assert weight is not None
+        return (cotangent @ weight, *(None for _ in arguments[1:]))
+
+    def constant_term(self, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]) -> Tensor | None:
+        if len(arguments) == 2 or arguments[2] is None:
+            return None
+        return arguments[2].expand(1, *shapes[0][:-1], -1)

@@ -1,0 +1,7 @@
+"""Robust training: losses, schedules, recipes, the loop."""
+
+from ballproof.train.config import TRAIN_METHODS, TrainConfig, make_config, read_recipe, recipe_names
+from ballproof.train.loop import Trainer
+from ballproof.train.loss import robust_loss
+
+__all__ = ["TRAIN_METHODS", "TrainConfig", "Trainer", "make_config", "read_recipe", "recipe_names", "robust_loss"]

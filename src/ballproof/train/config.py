@@ -1,0 +1,135 @@
+"""What one training is: settings, and the recipes that ship with the package."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ballproof.bounds import METHODS
+from ballproof.errors import InputError
+from ballproof.train.schedules import Ramp, Steps
+
+PLAIN = ("standard", "pgd")
+"""Training methods that prove nothing: cross-entropy on clean inputs, and on PGD's."""
+
+TRAIN_METHODS = (*PLAIN, *(m for m in METHODS if m != "lp"))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training; two trainings with equal settings on one CPU machine are equal bit for bit.
+
+    eps and eps_start are in the units of the data ([0, 1] pixels). The ball's radius goes from eps_start to
+    eps * eps_factor between the epochs eps_from and eps_until; validation always uses eps. kappa is the weight of the
+    clean cross-entropy beside the robust loss, and goes from kappa_start to kappa_end over the same epochs.
+    clip: cut the ball with the data's range. validation: share of the training set that is held out; the test set is
+    never looked at. evaluate: how many validation examples the per-epoch PGD and certified errors are measured on.
+    """
+
+    data: str = "digits"
+    model: str = "digits-cnn"
+    eps: float = 0.1
+    norm: str = "linf"
+    clip: bool = True
+    method: str = "dual"
+    epochs: int = 20
+    batch: int = 50
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    lr_milestones: tuple[float, ...] = ()
+    lr_factor: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    gradient_clip: float = 0.0
+    eps_start: float = 1e-3
+    eps_factor: float = 1.0
+    eps_from: float = 0.0
+    eps_until: float = 10.0
+    eps_smooth: bool = False
+    kappa_start: float = 0.0
+    kappa_end: float = 0.0
+    certify: str = ""
+    attack_steps: int = 10
+    validation: float = 0.1
+    evaluate: int = 1000
+    limit: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, TRAIN_METHODS)
+        _one_of("optimizer", self.optimizer, ("adam", "sgd"))
+        _one_of("norm", self.norm, ("linf", "l2", "l1"))
+        if self.certify:
+            _one_of("certify", self.certify, tuple(METHODS))
+        for name in ("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor"):
+            value = getattr(self, name)
+            if not value >= 0 or value == float("inf"):
+                raise InputError(f"`{name}` is {value!r}, expected a finite number >= 0")
+        if self.batch < 1 or self.epochs < 1:
+            raise InputError(f"`epochs` is {self.epochs} and `batch` is {self.batch}, expected at least 1 each")
+        if not 0 < self.validation < 1:
+            raise InputError(f"`validation` is {self.validation}, expected a share between 0 and 1")
+
+    @property
+    def certify_method(self) -> str:
+        """The method of the per-epoch certified error."""
+        return self.certify or ("interval" if self.method in PLAIN else self.method)
+
+    def eps_at(self, epoch: float) -> float:
+        ramp = Ramp(self.eps_start, self.eps * self.eps_factor, self.eps_from, self.eps_until, self.eps_smooth)
+        return min(ramp(epoch), self.eps * self.eps_factor)
+
+    def kappa_at(self, epoch: float) -> float:
+        return Ramp(self.kappa_start, self.kappa_end, self.eps_from, self.eps_until)(epoch)
+
+    def lr_at(self, epoch: float) -> float:
+        return Steps(self.lr, self.lr_milestones, self.lr_factor)(epoch)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def make_config(settings: Mapping[str, Any], where: str) -> TrainConfig:
+    """Settings from a mapping; an unknown key raises `InputError` with the nearest valid one."""
+    known = {f.name for f in fields(TrainConfig)}
+    for key in settings:
+        if key not in known:
+            near = get_close_matches(key, known, 1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            raise InputError(f"unknown key `{key}` in {where}{hint}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return TrainConfig(**values)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship with the package."""
+    folder = resources.files("ballproof.train") / "recipes"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The settings in a recipe: a path to a TOML file, or the name of one that ships with the package."""
+    path = Path(name)
+    if not path.is_file() and name in recipe_names():
+        text = (resources.files("ballproof.train") / "recipes" / f"{name}.toml").read_text()
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        raise InputError(f"no recipe `{name}`: neither a file nor one of {', '.join(recipe_names())}")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"recipe `{name}` is not TOML: {error}") from error
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        near = get_close_matches(value, allowed, 1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        raise InputError(f"`{name}` is {value!r}, expected one of {', '.join(allowed)}{hint}")

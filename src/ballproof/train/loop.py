@@ -1,0 +1,140 @@
+"""The training loop: steps, epochs, validation, checkpoints. Equal settings give equal weights, bit for bit on one CPU."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ballproof.data import Dataset
+from ballproof.errors import InputError
+from ballproof.runs import Run
+from ballproof.train.checkpoint import load_state, save_state, save_weights
+from ballproof.train.config import TrainConfig
+from ballproof.train.objective import objective
+from ballproof.train.validation import validate
+
+LOG = "log.jsonl"
+SAVE_EVERY = 30.0
+"""Seconds between checkpoints inside an epoch: what a kill can cost is time, never a step of the result."""
+
+
+@dataclass
+class Progress:
+    """Where the training stands; what a watcher is shown after every step."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    eps: float
+
+
+@dataclass
+class Trainer:
+    """One training on one device, from its start or from where its run folder left off."""
+
+    config: TrainConfig
+    module: nn.Module
+    training: Dataset
+    validation: Dataset
+    run: Run
+    watch: Callable[[Progress], None] = lambda progress: None
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+
+    def __post_init__(self) -> None:
+        self.optimizer = _optimizer(self.config, self.module)
+        self.steps = math.ceil(len(self.training.labels) / self.config.batch)
+        self._saved = self._clock = time.monotonic()
+        if (state := load_state(self.run)) is not None:
+            self._restore(state)
+
+    def fit(self) -> list[dict[str, Any]]:
+        """Train to the last epoch; returns the log, one row an epoch. A checkpoint stands after every row."""
+        while self.epoch < self.config.epochs:
+            self._one_epoch()
+        return self.run.rows(LOG)
+
+    def _one_epoch(self) -> None:
+        self.module.train()
+        for inputs, labels in self._remaining():
+            loss = self._one_step(inputs, labels)
+            self.step += 1
+            eps = self.config.eps_at(self.epoch + self.step / self.steps)
+            self.watch(Progress(self.epoch, self.step, self.steps, loss, eps))
+            if time.monotonic() - self._saved > SAVE_EVERY:
+                self.save()
+        self._finish_epoch()
+
+    def _one_step(self, inputs: Tensor, labels: Tensor) -> float:
+        now = self.epoch + self.step / self.steps
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr_at(now)
+        self.optimizer.zero_grad(set_to_none=True)
+        clean, robust, loss = objective(self.config, self.module, inputs, labels, now)
+        if not math.isfinite(float(loss)):
+            raise InputError(f"the loss became {float(loss)} at epoch {self.epoch}, step {self.step}; lower `lr` or the ramp")
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.config.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.sums = [s + float(v) * len(labels) for s, v in zip(self.sums, (loss, clean, robust), strict=True)]
+        return float(loss)
+
+    def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of this epoch that are still to come, in an order that depends on the seed and the epoch alone."""
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(self.training.labels), generator=generator)
+        device = next(self.module.parameters()).device
+        for start in range(self.step * self.config.batch, len(order), self.config.batch):
+            index = order[start : start + self.config.batch]
+            yield self.training.inputs[index].to(device), self.training.labels[index].to(device)
+
+    def _finish_epoch(self) -> None:
+        loss, clean, robust = (s / len(self.training.labels) for s in self.sums)
+        eps = self.config.eps_at(self.epoch + 1)
+        row = {"epoch": self.epoch, "eps": eps, "lr": self.config.lr_at(self.epoch), "loss": loss, "clean_loss": clean}
+        row |= {"robust_loss": robust, **validate(self.config, self.module, self.validation)}
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
+        self._tick()
+        rows = [r for r in self.run.rows(LOG) if r["epoch"] < row["epoch"]]
+        self.run.replace_rows(LOG, [*rows, {**row, "seconds": self.seconds}])
+        save_weights(self.run, self.module)
+        self.save()
+
+    def _tick(self) -> None:
+        self.seconds, self._clock = self.seconds + time.monotonic() - self._clock, time.monotonic()
+
+    def save(self) -> None:
+        """Keep everything that the next step depends on."""
+        self._tick()
+        self._saved = time.monotonic()
+        model, optimizer = self.module.state_dict(), self.optimizer.state_dict()
+        place = {"epoch": self.epoch, "step": self.step, "seconds": self.seconds, "sums": self.sums}
+        save_state(self.run, {"model": model, "optimizer": optimizer, **place})
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        try:
+            self.module.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            first = str(error).splitlines()[0]
+            raise InputError(f"the checkpoint in {self.run.path} is of another architecture: {first}") from error
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.seconds, self.sums = state["seconds"], list(state["sums"])
+
+
+def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(module.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay)
+    return torch.optim.Adam(module.parameters(), config.lr, weight_decay=config.weight_decay)
+
+
