@@ -172,12 +172,13 @@ def _on_box(cotangent: Tensor, box: Interval) -> Tensor:
 def _mixed(cotangent: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     """The positive part of the cotangent times one offset plus the negative part times the other, summed over the node."""
     total: Tensor | float = 0.0
-    if _matters(positive):
+    if matters(positive):
         total = total + _dot(cotangent.clamp(min=0), positive)
-    if _matters(negative):
+    if matters(negative):
         total = total + _dot(cotangent.clamp(max=0), negative)
     return total if isinstance(total, Tensor) else cotangent.new_zeros(())
 
 
-def _matters(offset: Tensor) -> bool:
+def matters(offset: Tensor) -> bool:
+    """Whether an offset can change a bound or its gradient."""
     return offset.requires_grad or bool((offset != 0).any())

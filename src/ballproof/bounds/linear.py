@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ballproof.bounds.backward import Backward
 from ballproof.bounds.interval import arguments, exact_on_boxes, step
+from ballproof.bounds.local import LocalBackward, LocalPath, local_path
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import LinearMethod
 from ballproof.graph import Graph, Node
@@ -86,12 +87,24 @@ class LinearPass:
     def every_coordinate(self, name: str) -> Interval:
         """Proven ends of every coordinate of a node, one query each; the queries are shared by the batch."""
         shape = self.graph.node[name].shape
+        if (path := self._local(name)) is not None:
+            cells, places = path.cells, torch.arange(self.region.batch * path.cells, device=self.region.device)
+            channels = torch.arange(shape[0], device=self.region.device).expand(len(places), -1)
+            ends = self._by_windows(path, places, channels)
+            order = [e.reshape(-1, cells, shape[0]).transpose(1, 2).reshape(-1, *shape) for e in (ends.lower, ends.upper)]
+            return Interval(*order)
         index = torch.arange(_count(shape), device=self.region.device)
         found = self.coordinates(name, index.unsqueeze(0))
         return Interval(found.lower.reshape(-1, *shape), found.upper.reshape(-1, *shape))
 
     def coordinates(self, name: str, index: Tensor) -> Interval:
         """Proven ends of the coordinates `index (batch or 1, query)` of the flattened node, each `(batch, query)`."""
+        if (path := self._local(name)) is not None:
+            index = index.expand(self.region.batch, -1)
+            example = torch.arange(self.region.batch, device=self.region.device).unsqueeze(1)
+            places = (example * path.cells + index % path.cells).flatten()
+            ends = self._by_windows(path, places, (index // path.cells).reshape(-1, 1))
+            return Interval(ends.lower.reshape(index.shape), ends.upper.reshape(index.shape))
         shape = self.graph.node[name].shape
         size = _count(shape)
 
@@ -103,6 +116,17 @@ class LinearPass:
         pieces = self.budget.over_queries(ask, index, self.region.batch, self._widest(name), self.region.dtype)
         uppers = [u for _, u in pieces if u is not None]
         return Interval(torch.cat([low for low, _ in pieces], 1), torch.cat(uppers, 1))
+
+    def _local(self, name: str) -> LocalPath | None:
+        """The windows of a convolutional node, where the region is a box and they pay."""
+        return local_path(self.graph, name) if self.region.norm in ("linf", "box") else None
+
+    def _by_windows(self, path: LocalPath, places: Tensor, channels: Tensor) -> Interval:
+        walk = LocalBackward(self.graph, path, self.region.box(), self.constants, self.relaxations)
+        dtype, queries = self.region.dtype, channels.shape[1]
+        pairs = torch.cat([places.unsqueeze(1), channels], 1).T
+        found = self.budget.over_queries(lambda p: walk(p[0], p[1:].T), pairs, queries, path.widest, dtype)
+        return Interval(torch.cat([f.lower for f in found]), torch.cat([f.upper for f in found]))
 
     def lower(self, name: str, cotangent: Tensor) -> Tensor:
         """Proven lower values of `cotangent · node`, cotangent `(batch or 1, query, *node)`; `(batch, query)`."""

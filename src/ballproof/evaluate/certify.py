@@ -109,7 +109,9 @@ def certify(
     return Table(rows, settings)
 
 
-def _rows(network: nn.Module | Graph, x: Tensor, y: Tensor, index: list[int], settings: CertifySettings) -> list[dict[str, Any]]:
+def _rows(
+    network: nn.Module | Graph, x: Tensor, y: Tensor, index: list[int], settings: CertifySettings
+) -> list[dict[str, Any]]:
     started = time.perf_counter()
     region = ball(settings.norm, x, settings.eps, settings.clip)
     graph = as_graph(network, region)

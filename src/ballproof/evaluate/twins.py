@@ -10,7 +10,7 @@ from torch import nn
 
 from ballproof.attack import PGD
 from ballproof.data import Dataset
-from ballproof.evaluate.certify import CertifySettings, Table
+from ballproof.evaluate.certify import Table
 from ballproof.graph import Graph
 from ballproof.problems import ball, classified_as
 from ballproof.runs import Run

@@ -1,0 +1,56 @@
+"""ballproof: prove that a neural network's answer cannot change anywhere in a ball round its input.
+
+Everything public is importable from here; a name is loaded when it is first used, so that importing costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+PUBLIC = {
+    "Box": "ballproof.problems",
+    "Budget": "ballproof.bounds",
+    "Dataset": "ballproof.data",
+    "FGSM": "ballproof.attack",
+    "BIM": "ballproof.attack",
+    "Graph": "ballproof.graph",
+    "InputError": "ballproof.errors",
+    "Interval": "ballproof.values",
+    "L1": "ballproof.problems",
+    "L2": "ballproof.problems",
+    "Linf": "ballproof.problems",
+    "PGD": "ballproof.attack",
+    "Problem": "ballproof.problems",
+    "Property": "ballproof.problems",
+    "SoundnessError": "ballproof.errors",
+    "UnsupportedError": "ballproof.errors",
+    "Verdict": "ballproof.verdict",
+    "as_graph": "ballproof.networks",
+    "assert_robust": "ballproof.evaluate",
+    "attack": "ballproof.attack",
+    "ball": "ballproof.problems",
+    "bound": "ballproof.bounds",
+    "certify": "ballproof.evaluate",
+    "classified_as": "ballproof.problems",
+    "linear_constraints": "ballproof.problems",
+    "load_data": "ballproof.data",
+    "lower_bounds": "ballproof.bounds",
+    "margins": "ballproof.bounds",
+    "read_onnx": "ballproof.networks",
+    "robust_loss": "ballproof.train",
+    "verify": "ballproof.evaluate",
+}
+"""The public names and where they live; a test freezes them."""
+
+__all__ = sorted(PUBLIC)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'ballproof' has no attribute {name!r}")
+    value = getattr(import_module(PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *PUBLIC])

@@ -1,0 +1,7 @@
+"""`python -m ballproof`."""
+
+import sys
+
+from ballproof.cli import main
+
+sys.exit(main())

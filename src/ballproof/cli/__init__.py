@@ -1,0 +1,38 @@
+"""The command line: one file a command. Heavy imports stand inside the commands, so that help comes at once."""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App, CycloptsError
+
+from ballproof.cli.attack import attack
+from ballproof.cli.certify import certify
+from ballproof.cli.demo import demo
+from ballproof.cli.report import report
+from ballproof.cli.train import train
+from ballproof.errors import BallproofError, InputError
+
+app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
+for _command in (demo, train, attack, certify, report):
+    app.command(_command)
+
+
+def main(tokens: list[str] | None = None) -> int:
+    """Runs one command; bad input gives one line and exit code 2, a contradiction between proofs exit code 3."""
+    try:
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _fail(" ".join(str(error).split()), 2)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except BallproofError as error:
+        return _fail(f"{type(error).__name__}: {error}", 3)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the run folder is whole, go on with --resume", 130)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"ballproof: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,62 @@
+"""`ballproof attack`: how much of a data set an attack can break."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from ballproof.cli.common import Clip, DataDir, Json, Limit, Out, Threads, limited, tell, use_threads
+
+
+def attack(
+    model: Annotated[str, Parameter(help="An ONNX file, a run folder, or module.py:function.")],
+    *,
+    data: str,
+    eps: float,
+    norm: Literal["linf", "l2", "l1"] = "linf",
+    attack: Literal["pgd", "bim", "fgsm"] = "pgd",
+    steps: int = 40,
+    step_size: Annotated[float | None, Parameter(help="In units of eps; default 2.5 / steps.")] = None,
+    restarts: int = 1,
+    loss: Literal["margin", "cross-entropy"] = "margin",
+    clip: Clip = True,
+    split: Literal["test", "train"] = "test",
+    limit: Limit = 0,
+    batch: int = 500,
+    seed: int = 0,
+    data_dir: DataDir = None,
+    out: Out = None,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Search the ball round every example for a point that changes the answer. Found points are checked once more.
+
+    With --out the adversarial inputs are kept as adversarial.npz beside results.json.
+    """
+    from ballproof.attack import named_attack
+    from ballproof.data import load
+    from ballproof.evaluate import load_model
+    from ballproof.evaluate.attacked import attack_data
+    from ballproof.runs import Run
+
+    use_threads(threads)
+    examples = limited(load(data, split, data_dir), limit)
+    network = load_model(model, examples)
+    given = {"steps": steps, "step_size": step_size, "restarts": restarts} if attack == "pgd" else {}
+    given = {"steps": steps, "step_size": step_size} if attack == "bim" else given
+    method = named_attack(attack, loss=loss, **given, **({} if attack == "fgsm" else {"seed": seed}))
+    asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
+    run = Run.start(out, "attack", asked, resume=False) if out is not None else None
+    started = time.perf_counter()
+    found = attack_data(network, examples, method, eps, norm, (0.0, 1.0) if clip else None, batch, run)
+    told = {**found, "attack": attack, "eps": eps, "norm": norm, "seconds": time.perf_counter() - started}
+    if run:
+        run.write_json("results.json", told)
+    lines = [
+        f"{told['n']} examples, {norm} ball of radius {eps} in the units of the data",
+        f"clean accuracy     {100 * told['clean_accuracy']:6.2f} %",
+        f"attacked accuracy  {100 * told['attacked_accuracy']:6.2f} %   (what {method!r} could not break)",
+    ]
+    tell(json, told, lines)

@@ -1,0 +1,92 @@
+"""`ballproof certify`: proofs for a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from ballproof.cli.common import Clip, DataDir, Json, Limit, Out, Resume, Threads, folder, limited, progress, tell, use_threads
+
+
+def certify(
+    model: Annotated[str, Parameter(help="An ONNX file, a run folder, or module.py:function.")],
+    *,
+    data: str,
+    eps: float,
+    method: Literal["interval", "dual", "crown", "dual-interval", "crown-interval", "lp"] = "dual",
+    norm: Literal["linf", "l2", "l1"] = "linf",
+    clip: Clip = True,
+    split: Literal["test", "train"] = "test",
+    limit: Limit = 0,
+    batch: int = 100,
+    attack_steps: int = 40,
+    attack_restarts: int = 1,
+    curve: Annotated[int, Parameter(help="Examples behind the curve of accuracy against eps; 0 for none.")] = 100,
+    memory: Annotated[int, Parameter(help="Working memory of the bounds in MiB.")] = 512,
+    seed: int = 0,
+    data_dir: DataDir = None,
+    out: Out = None,
+    resume: Resume = False,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Prove, example by example, that no point of the ball changes the answer; attack the rest; write a report.
+
+    eps is in the units of the data, [0, 1] pixels. Writes results.parquet, results.json and report.html.
+    """
+    from ballproof.data import load
+    from ballproof.evaluate import CertifySettings, load_model
+    from ballproof.evaluate import certify as certify_data
+    from ballproof.evaluate.curve import accuracy_curve
+    from ballproof.evaluate.results import write_results
+    from ballproof.evaluate.twins import save_twins
+    from ballproof.problems import ball
+    from ballproof.report import write_report
+    from ballproof.runs import Run
+
+    use_threads(threads)
+    examples = limited(load(data, split, data_dir), limit)
+    network = load_model(model, examples)
+    settings = CertifySettings(
+        eps=eps,
+        norm=norm,
+        clip=(0.0, 1.0) if clip else None,
+        method=method,
+        attack_steps=attack_steps,
+        attack_restarts=attack_restarts,
+        batch=batch,
+        memory=memory * 2**20,
+        seed=seed,
+    )
+    ball(norm, examples.inputs[:1], eps, settings.clip)  # refuses a bad eps before anything is written
+    asked = {**settings.as_dict(), "model": _named(model), "data": data, "split": split, "n": len(examples.labels)}
+    del asked["batch"], asked["memory"]
+    run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume)
+    with progress(len(examples.labels), "certify") as show:
+        table = certify_data(network, examples, settings=settings, run=run, watch=lambda done: show(done, ""))
+    points = accuracy_curve(network, examples, settings, curve) if curve else []
+    save_twins(network, examples, table, run)
+    totals = write_results(run, table, points)
+    page = write_report([run.path], run.path / "report.html")
+    told = {**totals, "report": str(page)}
+    tell(json, told, _lines(told, clip))
+
+
+def _named(model: str) -> str:
+    """The model as it was named; absolute where it is a file, so that a resumed run means the same one."""
+    path = Path(model)
+    return str(path.resolve()) if path.exists() else model
+
+
+def _lines(told: dict[str, object], clip: bool) -> list[str]:
+    cut = "cut with [0, 1]" if clip else "not cut"
+    share = {k: f"{100 * float(str(told[k])):.2f} %" for k in told if k.endswith("_accuracy")}
+    return [
+        f"{told['n']} examples, {told['norm']} ball of radius {told['eps']} in the units of the data, {cut}",
+        f"clean accuracy      {share['clean_accuracy']:>9}",
+        f"attacked accuracy   {share['attacked_accuracy']:>9}   (an upper bound: what PGD could not break)",
+        f"certified accuracy  {share['certified_accuracy']:>9}   (a lower bound: proven by `{told['method']}`)",
+        f"report: {told['report']}",
+    ]

@@ -1,0 +1,70 @@
+"""What the commands share: options, the valid range, output."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from ballproof.data import Dataset
+
+DataDir = Annotated[Path | None, Parameter(help="Where the data sets are; default $BALLPROOF_DATA.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object as the last line.")]
+Limit = Annotated[int, Parameter(help="Only the first N examples; 0 for all.")]
+Out = Annotated[Path | None, Parameter(help="The run folder; default runs/COMMAND-TIME.")]
+Resume = Annotated[bool, Parameter(negative="", help="Go on with the run in --out.")]
+Clip = Annotated[bool, Parameter(help="Cut the ball with the valid range [0, 1]; --no-clip takes the plain ball.")]
+Threads = Annotated[int, Parameter(help="CPU threads; 0 leaves PyTorch's choice.")]
+
+
+def folder(out: Path | None, command: str) -> Path:
+    """The run folder that was asked for, or a fresh name under runs/."""
+    return out if out is not None else Path("runs") / f"{command}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+
+def limited(data: Dataset, limit: int) -> Dataset:
+    return data.subset(list(range(min(limit, len(data.labels))))) if limit else data
+
+
+def tell(as_json: bool, told: dict[str, Any], lines: list[str]) -> None:
+    """The result: a few words for people, and with --json one object as the last line."""
+    for line in lines:
+        print(line)
+    if as_json:
+        print(json.dumps(told), flush=True)
+
+
+@contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar with time left on a terminal; call it with how much is done and a short text."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    bar = Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=total, note="")
+        yield lambda done, note: bar.update(task, completed=done, note=note)
+
+
+def use_threads(threads: int) -> None:
+    import torch
+
+    if threads > 0:
+        torch.set_num_threads(threads)

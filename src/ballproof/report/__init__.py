@@ -1,0 +1,5 @@
+"""One self-contained page about runs: what was asked, what was proven, pictures, and what every number means."""
+
+from ballproof.report.page import STORY, write_report
+
+__all__ = ["STORY", "write_report"]

@@ -1,0 +1,66 @@
+"""The charts of training and certification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ballproof.report.figures import figure, svg
+
+
+def training_chart(log: list[dict[str, Any]]) -> str:
+    """Errors and losses by epoch, with the growing radius."""
+    fig, axes = figure(7.2, 2.8, columns=2)
+    epochs = [row["epoch"] + 1 for row in log]
+    for key, name in (("certified_error", "certified"), ("pgd_error", "PGD"), ("clean_error", "clean")):
+        axes[0].plot(epochs, [100 * row[key] for row in log], marker=".", label=f"{name} error")
+    axes[0].set(xlabel="epoch", ylabel="error on held-out examples, %", ylim=(0, None))
+    axes[1].semilogy(epochs, [max(row["loss"], 1e-12) for row in log], marker=".", label="training loss")
+    twin = axes[1].twinx()
+    twin.plot(epochs, [row["eps"] for row in log], color="#718096", linestyle=":", label="eps")
+    twin.set(ylabel="eps of the training ball", ylim=(0, None))
+    twin.grid(visible=False)
+    axes[1].set(xlabel="epoch", ylabel="loss")
+    for each in axes:
+        each.legend(fontsize=7)
+    return svg(fig)
+
+
+def margin_chart(rows: list[dict[str, Any]]) -> str:
+    """How far from failing: the least proven margin of each example."""
+    fig, axes = figure(4.6, 2.8)
+    margins = [row["margin"] for row in rows]
+    edges = _edges(margins)
+    proven = [m for m in margins if m > 0]
+    axes.hist([m for m in margins if m <= 0], bins=edges, color="#c05621", label="not proven")
+    axes.hist(proven, bins=edges, color="#2b6cb0", label="certified")
+    axes.axvline(0, color="#1a202c", linewidth=1)
+    axes.set(xlabel="least proven margin (logits)", ylabel="examples")
+    axes.legend(fontsize=7)
+    return svg(fig)
+
+
+def _edges(values: list[float], count: int = 40) -> list[float]:
+    """Bin edges with one of them at 0, over the middle 98 %; the rest falls in the outer bins."""
+    import numpy as np
+
+    low, high = np.quantile(values, [0.01, 0.99])
+    low, high = min(float(low), -1e-6), max(float(high), 1e-6)
+    width = (high - low) / count
+    inner = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
+    inner[0], inner[-1] = min(inner[0], min(values)), max(inner[-1], max(values))
+    return [float(edge) for edge in inner]
+
+
+def curve_chart(curve: list[dict[str, Any]], eps: float) -> str:
+    """Accuracy against the radius: what is proven, what stood the attack; the truth lies between them."""
+    fig, axes = figure(4.6, 2.8)
+    radii = [point["eps"] for point in curve]
+    attacked = [100 * point["attacked_accuracy"] for point in curve]
+    certified = [100 * point["certified_accuracy"] for point in curve]
+    axes.fill_between(radii, certified, attacked, color="#e2e8f0", label="unknown: the truth is here")
+    axes.plot(radii, attacked, marker=".", label="attacked (upper bound)", color="#c05621")
+    axes.plot(radii, certified, marker=".", label="certified (lower bound)", color="#2b6cb0")
+    axes.axvline(eps, color="#1a202c", linestyle=":", linewidth=1)
+    axes.set(xlabel="eps (units of the data)", ylabel="accuracy, %", ylim=(0, 101))
+    axes.legend(fontsize=7)
+    return svg(fig)

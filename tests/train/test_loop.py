@@ -1,0 +1,103 @@
+"""Training goes on bit for bit after an interruption, and fails with one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ballproof.data import Dataset, load
+from ballproof.errors import InputError
+from ballproof.networks.architectures import build
+from ballproof.runs import Run
+from ballproof.train import Trainer, TrainConfig, make_config, read_recipe, recipe_names
+from ballproof.train.loop import LOG, Progress
+
+CONFIG = TrainConfig(model="mlp", method="interval", epochs=2, batch=64, eps_until=1, attack_steps=2, evaluate=40, limit=300)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def digits() -> tuple[Dataset, Dataset]:
+    everything = load("digits", "train")
+    return everything.subset(list(range(300))).validation_split(0.2, 0)
+
+
+def trainer(path: Path, config: TrainConfig = CONFIG, resume: bool = False) -> Trainer:
+    training, validation = digits()
+    torch.manual_seed(config.seed)
+    module = build(config.model, training.shape, training.classes)
+    return Trainer(config, module, training, validation, Run.start(path, "train", config.as_dict(), resume))
+
+
+def weights(path: Path) -> bytes:
+    return (path / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("stop", [1, 3, 4, 6])
+def test_resumed_training_is_equal_bit_for_bit(tmp_path: Path, stop: int, optimizer: str) -> None:
+    config = make_config({**CONFIG.as_dict(), "optimizer": optimizer}, "a test")
+    whole = trainer(tmp_path / "whole", config)
+    whole.fit()
+    broken = trainer(tmp_path / "broken", config)
+    count = 0
+
+    def watch(_: Progress) -> None:
+        nonlocal count
+        count += 1
+        if count == stop:
+            broken.save()
+        if count == stop + 1:
+            raise Interrupted
+
+    broken.watch = watch
+    with pytest.raises(Interrupted):
+        broken.fit()
+    again = trainer(tmp_path / "broken", config, resume=True)
+    again.fit()
+    assert weights(tmp_path / "whole") == weights(tmp_path / "broken")
+    for a, b in zip(whole.run.rows(LOG), again.run.rows(LOG), strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+
+
+def test_errors_are_ordered_and_training_helps(tmp_path: Path) -> None:
+    config = make_config({**CONFIG.as_dict(), "epochs": 6, "lr": 3e-3, "eps": 0.02}, "a test")
+    log = trainer(tmp_path / "run", config).fit()
+    for row in log:
+        assert row["pgd_error"] <= row["certified_error"]
+    assert log[-1]["clean_error"] < 0.5 < log[0]["clean_error"] + 0.4
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    trainer(tmp_path / "run").fit()
+    training, validation = digits()
+    other = build("digits-cnn", training.shape, training.classes)
+    with pytest.raises(InputError, match="another architecture"):
+        Trainer(CONFIG, other, training, validation, Run.read(tmp_path / "run"))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    trainer(tmp_path / "run").fit()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"checkpoint\.pt"):
+        trainer(tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
+    broken = trainer(tmp_path / "run", make_config({**CONFIG.as_dict(), "lr": 1e30}, "a test"))
+    with pytest.raises(InputError, match="loss became"):
+        broken.fit()
+
+
+def test_every_recipe_is_valid_and_a_misspelt_key_is_named() -> None:
+    assert recipe_names()
+    for name in recipe_names():
+        assert make_config(read_recipe(name), name).epochs >= 1
+    with pytest.raises(InputError, match="did you mean `epochs`"):
+        make_config({"epoch": 3}, "a test")
+    with pytest.raises(InputError, match="did you mean `dual`"):
+        make_config({"method": "dul"}, "a test")
