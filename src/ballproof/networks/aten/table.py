@@ -1,0 +1,26 @@
+"""The table of translators: `@translates("aten.relu.default")` enters a function that turns such a call into nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ballproof.networks.aten.site import Ref, Site
+
+Result = Ref | list[Ref]
+Translator = Callable[[Site], Result]
+
+TRANSLATORS: dict[str, Translator] = {}
+"""By ATen name without the underscore of in-place forms, e.g. `aten.add.Tensor` (also used for `aten.add_.Tensor`)."""
+
+
+def translates(*targets: str) -> Callable[[Translator], Translator]:
+    """Enter a translator for these ATen calls; a second one for the same call is refused."""
+
+    def enter(translator: Translator) -> Translator:
+        for target in targets:
+            if target in TRANSLATORS:
+                raise TypeError(f"`{target}` has two translators")
+            TRANSLATORS[target] = translator
+        return translator
+
+    return enter

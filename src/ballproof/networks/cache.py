@@ -1,0 +1,88 @@
+"""`as_graph`: one reading of a module serves until the module changes in anything but the values of its tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from ballproof.errors import InputError
+from ballproof.graph import Graph
+from ballproof.networks.fingerprint import Fingerprint
+from ballproof.networks.module import Reading, read
+
+
+class Example(Protocol):
+    """Anything with the shape `(batch, *input)`, the type and the device of inputs: a tensor or a region."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def device(self) -> torch.device: ...
+
+
+Key = tuple[tuple[int, ...], torch.dtype, torch.device]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    made_from: Fingerprint
+    reading: Reading
+
+
+_CACHE: WeakKeyDictionary[nn.Module, dict[Key, _Entry]] = WeakKeyDictionary()
+
+
+def as_graph(network: nn.Module | Graph, example: Example) -> Graph:
+    """The graph of the network for inputs like `example`: a tensor `(batch, *input)` or a region; values are not used.
+
+    A module is read once for each shape, type and device, and again when its layers, settings, hooks or tensor objects
+    have changed. New values in the same tensors need no reading. Not seen: settings outside the module (globals).
+    """
+    if isinstance(network, Graph):
+        return _fitting(network, example)
+    if not isinstance(network, nn.Module):
+        raise InputError(f"`network` is a {type(network).__name__}, expected an nn.Module or a Graph")
+    key = (tuple(example.shape[1:]), example.dtype, example.device)
+    entries = _CACHE.setdefault(network, {})
+    now = Fingerprint.of(network)
+    if key not in entries or not entries[key].made_from.same(now):
+        shape = (1, *example.shape[1:])
+        entries[key] = _Entry(now, read(network, torch.zeros(shape, dtype=example.dtype, device=example.device)))
+    return entries[key].reading.graph
+
+
+def active_dropout(module: nn.Module) -> list[str]:
+    """The names of the dropout layers that are switched on: training mode and p > 0.
+
+    Dropout called by function is found where `as_graph` has read the module: the name of the module that calls it.
+    """
+    dropouts = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
+    layers = {n for n, m in dropouts if m.training and m.p > 0}
+    callers = {n for n in _functional_dropout(module) if module.get_submodule(n).training}
+    return sorted(n or "forward" for n in layers | callers)
+
+
+def _functional_dropout(module: nn.Module) -> set[str]:
+    """The modules that call dropout by function, as far as readings of `module` have seen them."""
+    return {n for entry in _CACHE.get(module, {}).values() for n in entry.reading.functional_dropout}
+
+
+def _fitting(graph: Graph, example: Example) -> Graph:
+    if tuple(example.shape[1:]) != graph.input_shape:
+        raise InputError(
+            f"the inputs have shape {tuple(example.shape)}, the network takes "
+            f"({', '.join(['batch', *map(str, graph.input_shape)])})"
+        )
+    floats = [v for v in graph.values.values() if v.is_floating_point()]
+    if floats and (floats[0].dtype, floats[0].device) != (example.dtype, example.device):
+        raise InputError(
+            f"the inputs are {example.dtype} on {example.device}, the network {floats[0].dtype} on {floats[0].device}; "
+            "convert it with `graph.to(device, dtype)`"
+        )
+    return graph
