@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks.zoo import CASES, Case, prepared
+from module_zoo import CASES, Case, prepared
 from torch import nn
 
 from ballproof.networks import read_module

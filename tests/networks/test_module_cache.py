@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from networks.zoo import Own
+from module_zoo import Own
 from torch import nn
 from torch.nn import functional as F
 
@@ -44,7 +44,7 @@ CHANGES: list[tuple[str, Callable[[nn.Sequential], object]]] = [
     ("another buffer object", lambda m: setattr(m[3], "running_mean", torch.ones(4))),
     (
         "another shape in the same object",
-        lambda m: [setattr(m[4].weight, "data", torch.ones(3, 4)), setattr(m[4], "bias", None)],
+        lambda m: [setattr(m[4].weight, "data", torch.ones(3, 4)), setattr(m[4].bias, "data", torch.ones(3))],
     ),
     ("a hook", lambda m: m[1].register_forward_hook(lambda module, args, out: out + 1)),
     ("a parametrization", lambda m: nn.utils.parametrizations.weight_norm(m[0])),
@@ -61,6 +61,24 @@ def test_a_changed_module_is_read_again(change: Callable[[nn.Sequential], object
     assert after is not before
     torch.testing.assert_close(after(X), module(X))
     assert as_graph(module, X) is after
+
+
+def test_a_class_that_overrides_a_part_of_the_forward_is_seen() -> None:
+    class Plain(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.part(x)
+
+        def part(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 1
+
+    class Other(Plain):
+        def part(self, x: torch.Tensor) -> torch.Tensor:
+            return x - 1
+
+    module = Plain()
+    as_graph(module, X)
+    module.__class__ = Other
+    torch.testing.assert_close(as_graph(module, X)(X), X - 1)
 
 
 def test_a_setting_of_a_users_own_module_is_seen() -> None:

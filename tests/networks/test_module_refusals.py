@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from networks.zoo import Own
+from module_zoo import Own
 from torch import Tensor, nn
 from torch.nn import functional as F
 
