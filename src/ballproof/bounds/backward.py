@@ -159,6 +159,7 @@ def _bend(operation: Nonlinear, cotangent: Tensor, positive: Line, negative: Lin
 
 def _dot(cotangent: Tensor, constant: Tensor) -> Tensor:
     """`(batch or 1, query, *node) · (1 or batch, *node) -> (batch, query)`."""
+    constant = constant.to(cotangent)
     if constant.shape[0] == 1:
         return cotangent.flatten(2) @ constant.flatten()
     return torch.einsum("bqn,bn->bq" if cotangent.shape[0] > 1 else "xqn,bn->bq", cotangent.flatten(2), constant.flatten(1))

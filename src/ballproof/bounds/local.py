@@ -119,6 +119,7 @@ class LocalBackward:
         constant = operation.constant_term(self.arguments[i], self.shapes[i])
         if constant is None:
             return 0.0
+        constant = constant.to(cotangent)
         if constant.stride()[-2:] == (0, 0):  # a bias for each channel; outside the map the cotangent is zero
             size = self.path.windows[i].size
             return cotangent @ constant[0, :, 0, 0].repeat_interleave(size[0] * size[1])

@@ -43,7 +43,7 @@ def train_plane(data: Dataset, robust: bool, steps: int, seed: int = 1, lr: floa
         worst.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % 10 == 9:
-            _watch(net, data, float(clean))
+            _watch(net, data, clean.item())
     return net
 
 

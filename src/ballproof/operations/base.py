@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ballproof.errors import UnsupportedError
+from ballproof.operations.window import Window
 from ballproof.values import Interval, Relaxation
 
 Argument = Interval | Tensor
@@ -86,6 +87,17 @@ class Affine(Operation):
         each argument. Returns `(n, *input)` for each varying argument, None for the others. Law: equals the vjp.
         """
         return vector_jacobian(self, cotangent, arguments, shapes)
+
+    def window(self, window: Window, shapes: tuple[Shape, ...]) -> Window | None:
+        """The window of the one varying input that a window of the output sees; None where windows are not modelled.
+
+        Only for operations on maps `(channels, height, width)` whose pull-back is the same everywhere on the map.
+        """
+        return None
+
+    def window_matrix(self, window: Window, arguments: tuple[Tensor | None, ...]) -> Tensor:
+        """The pull-back of one window of the output, `(window.count, window of the input)`. Law: equals `pull_back`."""
+        raise NotImplementedError(f"{type(self).__name__} models no windows")
 
     def constant_term(self, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]) -> Tensor | None:
         """The forward at zero, `(1, *output)`; None when it is identically zero."""

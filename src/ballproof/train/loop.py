@@ -80,14 +80,16 @@ class Trainer:
             group["lr"] = self.config.lr_at(now)
         self.optimizer.zero_grad(set_to_none=True)
         clean, robust, loss = objective(self.config, self.module, inputs, labels, now)
-        if not math.isfinite(float(loss)):
-            raise InputError(f"the loss became {float(loss)} at epoch {self.epoch}, step {self.step}; lower `lr` or the ramp")
+        value = loss.item()
+        if not math.isfinite(value):
+            raise InputError(f"the loss became {value} at epoch {self.epoch}, step {self.step}; lower `lr` or the ramp")
         loss.backward()  # type: ignore[no-untyped-call]
         if self.config.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.config.gradient_clip)
         self.optimizer.step()
-        self.sums = [s + float(v) * len(labels) for s, v in zip(self.sums, (loss, clean, robust), strict=True)]
-        return float(loss)
+        measured = (value, clean.item(), robust.item())
+        self.sums = [s + v * len(labels) for s, v in zip(self.sums, measured, strict=True)]
+        return value
 
     def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of this epoch that are still to come, in an order that depends on the seed and the epoch alone."""
