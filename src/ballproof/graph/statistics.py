@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ballproof.errors import InputError
+from ballproof.errors import InputError, UnsupportedError
 from ballproof.graph.graph import Graph
 from ballproof.graph.node import Node
 from ballproof.operations import Role
@@ -100,17 +100,20 @@ def update_running_statistics(graph: Graph, x: Tensor | Mapping[str, Statistics]
 def _momentum(node: Node, owner: nn.modules.batchnorm._BatchNorm | None) -> float:
     """The weight of this batch; counts it where the module counts."""
     assert isinstance(node.operation, BatchNorm)
+    given = node.operation.momentum
     if owner is not None and owner.num_batches_tracked is not None:
         owner.num_batches_tracked.add_(1)
         if owner.momentum is None:
             return 1.0 / float(owner.num_batches_tracked)
-    return float(node.operation.momentum)
+    if given is None:
+        raise UnsupportedError(f"`{node.name}` averages its statistics without a module that counts the batches")
+    return given
 
 
 def _statistics(x: Tensor, name: str) -> Statistics:
     axes = [a for a in range(x.ndim) if a != 1]
     count = x.numel() // x.shape[1]
-    if count < 2:  # noqa: PLR2004
+    if count < 2:
         raise InputError(
             f"`x` gives one value a channel at `{name}`; the statistics of a batch need two or more examples"
         )

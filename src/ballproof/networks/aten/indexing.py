@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,13 @@ from ballproof.operations.pad import Pad
 from ballproof.operations.reshape import Reshape
 from ballproof.operations.slice import Slice
 
-MODES = {"constant": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+Mode = Literal["constant", "reflect", "replicate", "circular"]
+MODES: dict[object, Mode] = {
+    "constant": "constant",
+    "reflect": "reflect",
+    "replicate": "replicate",
+    "circular": "circular",
+}
 
 
 @translates("aten.slice.Tensor")
@@ -116,11 +124,11 @@ def _positive(values: Tensor, size: int) -> Tensor:
 
 @translates("aten.pad.default")
 def pad(site: Site) -> Ref:
-    mode = site.arguments["mode"]
-    if mode not in MODES:
-        raise site.refuse(f"padding mode `{mode}`", ", ".join(MODES))
+    mode = MODES.get(site.arguments["mode"])
+    if mode is None:
+        raise site.refuse(f"padding mode `{site.arguments['mode']}`", ", ".join(MODES.values()))
     value = site.number("value") if site.given("value") else 0.0
-    return _padded(site, str(mode), float(value), site.ints("pad"))
+    return _padded(site, mode, float(value), site.ints("pad"))
 
 
 @translates("aten.constant_pad_nd.default")
@@ -138,7 +146,7 @@ def replication_pad(site: Site) -> Ref:
     return _padded(site, "replicate", 0.0, site.ints("padding"))
 
 
-def _padded(site: Site, mode: str, value: float, widths: tuple[int, ...]) -> Ref:
+def _padded(site: Site, mode: Mode, value: float, widths: tuple[int, ...]) -> Ref:
     """torch lists (before, after) from the last axis; negative widths cut."""
     x = site.ref("self")
     pairs = list(reversed(list(zip(widths[::2], widths[1::2], strict=True))))

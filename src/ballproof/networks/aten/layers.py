@@ -42,7 +42,7 @@ def _from_right(site: Site, x: Ref, matrix: Ref) -> Ref:
 
 def _from_left(site: Site, matrix: Ref, x: Ref) -> Ref:
     """matrix @ x on the last two axes: the transposed of x' @ matrix'."""
-    if site.rank(x) < 3 or site.rank(matrix) == 1:  # noqa: PLR2004
+    if site.rank(x) < 3 or site.rank(matrix) == 1:
         raise site.refuse("a constant matrix to the left of (batch, n)", "to the right of it, or left of (batch, n, k)")
     axes = (*range(site.rank(x) - 2), site.rank(x) - 1, site.rank(x) - 2)
     turned = site.add(Permute(axes), x, part="turned")
