@@ -1,0 +1,61 @@
+"""The public face: `attack` gives adversarial inputs, `run_attack` all that was found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ballproof.attack.asking import Network
+from ballproof.attack.registry import named_attack
+from ballproof.attack.result import AttackResult
+from ballproof.errors import InputError
+from ballproof.problems import ball
+
+Clip = tuple[float, float] | None
+
+
+def attack(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    eps: float | Tensor,
+    norm: str = "linf",
+    clip: Clip = (0.0, 1.0),
+    method: str = "pgd",
+    **settings: Any,
+) -> Tensor:
+    """The worst point found in the ball round each input, `(batch, *input)`, whether it breaks the label or not.
+
+    Arguments, errors and price as in `run_attack`.
+    """
+    return run_attack(net, x, y, eps, norm, clip, method, **settings).inputs
+
+
+def run_attack(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    eps: float | Tensor,
+    norm: str = "linf",
+    clip: Clip = (0.0, 1.0),
+    method: str = "pgd",
+    **settings: Any,
+) -> AttackResult:
+    """Searches the ball of radius `eps` round each input for a point that the network does not call `y`.
+
+    x, eps: `(batch, *input)`, and the radius, in the units of the network's input. y: the right labels `(batch,)`.
+    clip: the valid range with which the ball is cut; None for the plain ball. norm: linf, l2 or l1.
+    method, settings: pgd, bim or fgsm, and the settings of `PGD`, `BIM` or `FGSM`.
+
+    A point that breaks the label proves that the network is not robust; finding none proves nothing. `InputError` names
+    an argument or a setting that makes no sense. The network is asked in evaluation mode; its parameters, their
+    `.grad`, its training flags and torch's random numbers are left as they were.
+    """
+    search = named_attack(method, **settings)
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        came = str(x.dtype) if isinstance(x, Tensor) else type(x).__name__
+        raise InputError(f"`x` must be a tensor of floating numbers, got {came}")
+    with torch.inference_mode(False):
+        return search(net, ball(norm, x.detach().clone(), eps, clip), y)

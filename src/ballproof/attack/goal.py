@@ -1,0 +1,116 @@
+"""What an attack tries to reach: a point where the label, or the property, fails."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ballproof.errors import InputError
+from ballproof.problems import Label, Property, Region
+
+LOSSES = ("margin", "cross-entropy")
+Target: TypeAlias = Property | Label | Tensor
+"""What must hold: a `Property`, `classified_as(labels)`, or the right labels `(batch,)` themselves."""
+
+
+class Goal(ABC):
+    """What is broken, by how much, and what to descend on. Every method maps `outputs (batch, outputs)` to `(batch,)`.
+
+    Laws: `broken` wherever `margins` is negative, never where it is positive; each example's numbers depend on its own
+    outputs alone; `goal[index]` is the same goal on some examples.
+    """
+
+    @abstractmethod
+    def margins(self, outputs: Tensor) -> Tensor:
+        """How far each example is from being broken, in units of the outputs."""
+
+    @abstractmethod
+    def broken(self, outputs: Tensor) -> Tensor:
+        """True where the outputs break what had to hold."""
+
+    @abstractmethod
+    def descent(self, outputs: Tensor) -> Tensor:
+        """The loss that a search makes small; differentiable."""
+
+    @abstractmethod
+    def __getitem__(self, index: Tensor) -> Goal:
+        """The same goal for the examples of `index`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Misclassify(Goal):
+    """Another class than `labels (batch,)` scores at least as high, so that the label is no longer the only answer.
+
+    The margin is `z_y - max_{j != y} z_j`; a tie (margin 0) breaks the label, as no proof `margin > 0` can stand there.
+    """
+
+    labels: Tensor
+    loss: str = "margin"
+
+    def margins(self, outputs: Tensor) -> Tensor:
+        column = self._column(outputs)
+        own = outputs.gather(1, column).squeeze(1)
+        return own - outputs.scatter(1, column, -torch.inf).max(dim=1).values
+
+    def broken(self, outputs: Tensor) -> Tensor:
+        return self.margins(outputs) <= 0
+
+    def descent(self, outputs: Tensor) -> Tensor:
+        if self.loss == "margin":
+            return self.margins(outputs)
+        self._column(outputs)
+        return -functional.cross_entropy(outputs, self.labels, reduction="none")
+
+    def __getitem__(self, index: Tensor) -> Misclassify:
+        return Misclassify(self.labels[index], self.loss)
+
+    def _column(self, outputs: Tensor) -> Tensor:
+        classes = outputs.shape[1]
+        if classes < 2:
+            raise InputError(f"labels need a network with 2 outputs or more, this has {classes}; attack a `Property`")
+        if bool((self.labels >= classes).any()):
+            raise InputError(f"`labels` holds {int(self.labels.max())}, the network has the classes 0 to {classes - 1}")
+        return self.labels[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Violate(Goal):
+    """The outputs satisfy the violation of `property`: some group has every value at or below 0.
+
+    The margin is the smallest over the groups of the largest value in the group, as in `Property.worst`.
+    """
+
+    property: Property
+
+    def margins(self, outputs: Tensor) -> Tensor:
+        return self.property.worst(self.property.values(outputs))
+
+    def broken(self, outputs: Tensor) -> Tensor:
+        return self.property.violated(outputs)
+
+    def descent(self, outputs: Tensor) -> Tensor:
+        return self.margins(outputs)
+
+    def __getitem__(self, index: Tensor) -> Violate:
+        return Violate(self.property[index])
+
+
+def goal_of(target: Target, region: Region, loss: str) -> Goal:
+    """What breaks `target` on the examples of `region`; `InputError` if the two or the loss do not fit."""
+    if isinstance(target, Property):
+        if loss != "margin":
+            raise InputError(f"`loss` = {loss!r} needs labels; a `Property` is attacked with `loss='margin'`")
+        return Violate(target)
+    labels = torch.as_tensor(target.labels if isinstance(target, Label) else target, device=region.device)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise InputError(f"`labels` must be whole numbers, got {labels.dtype}")
+    if labels.shape != (region.batch,):
+        raise InputError(f"`labels` must have one entry for each of {region.batch} examples, got {tuple(labels.shape)}")
+    if bool((labels < 0).any()):
+        raise InputError(f"`labels` holds {int(labels.min())}, expected classes from 0 on")
+    return Misclassify(labels.long().clone(), loss)

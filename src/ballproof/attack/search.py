@@ -1,0 +1,97 @@
+"""The walk that `PGD`, `BIM` and `FGSM` share: steepest steps of the region's norm, each projected back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ballproof.attack.asking import Network, ask, chunks, evaluating, slope
+from ballproof.attack.findings import Findings
+from ballproof.attack.goal import Goal, Target, goal_of
+from ballproof.attack.recheck import recheck
+from ballproof.attack.result import AttackResult
+from ballproof.attack.space import reach, start, useful
+from ballproof.problems import Region
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search walks: `step` in units of eps, the rest as in `PGD`."""
+
+    steps: int
+    step: float
+    restarts: int
+    random_start: bool
+    momentum: float
+    seed: int
+    batch_size: int
+    early_stop: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A network that is to be broken on some examples, and their places `index` in the whole batch."""
+
+    network: Network
+    region: Region
+    goal: Goal
+    index: Tensor
+
+    def __getitem__(self, places: Tensor) -> Task:
+        return Task(self.network, self.region[places], self.goal[places], self.index[places])
+
+    def look(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs at `points`, and the gradient of the loss there."""
+        with torch.enable_grad():
+            leaf = points.detach().requires_grad_()
+            outputs = ask(self.network, leaf)
+            return outputs.detach(), slope(self.goal.descent(outputs), leaf)
+
+
+def attacked(network: Network, region: Region, target: Target, loss: str, plan: Plan) -> AttackResult:
+    """Searches as `plan` says; every point is then checked again outside the search."""
+    with torch.inference_mode(False), torch.no_grad(), evaluating(network):
+        goal = goal_of(target, region, loss)
+        task = Task(network, region, goal, torch.arange(region.batch, device=region.device))
+        points = search(task, plan).points
+    return recheck(network, region, goal, points, plan.batch_size)
+
+
+def search(task: Task, plan: Plan) -> Findings:
+    """The best points of the center and of all restarts. Examples that are broken are left out of what follows."""
+    center = start(task.region)
+    findings = Findings(center)
+    generator = torch.Generator(task.region.device).manual_seed(plan.seed)
+    for places in chunks(task.index, plan.batch_size):
+        findings.offer(places, center[places], ask(task.network, center[places]), task.goal[places])
+    for _ in range(plan.restarts):
+        points = task.region.sample(generator) if plan.random_start else center
+        pending = findings.unbroken() if plan.early_stop else task.index
+        for places in chunks(pending, plan.batch_size):
+            walk(task[places], points[places], plan, findings)
+    return findings
+
+
+def walk(task: Task, points: Tensor, plan: Plan, findings: Findings) -> None:
+    """Offers to `findings` every point of one walk from `points`, `(len(task.index), *input)`."""
+    velocity = torch.zeros_like(points)
+    for _ in range(plan.steps):
+        outputs, gradient = task.look(points)
+        broken = findings.offer(task.index, points, outputs, task.goal)
+        if plan.early_stop and bool(broken.any()):
+            alive = (~broken).nonzero().squeeze(1)
+            task, points, velocity, gradient = task[alive], points[alive], velocity[alive], gradient[alive]
+        if not len(task.index):
+            return
+        velocity = plan.momentum * velocity + _unit(gradient)
+        ascent = task.region.step(useful(task.region, points, velocity))
+        points = task.region.project(points - plan.step * reach(task.region) * ascent)
+    findings.offer(task.index, points, ask(task.network, points), task.goal)
+
+
+def _unit(gradient: Tensor) -> Tensor:
+    """The gradient with mean absolute value 1 for each example, so that momentum weighs all steps alike; zeros stay."""
+    size = gradient.abs().flatten(1).mean(1).clamp_min(torch.finfo(gradient.dtype).tiny)
+    return gradient / size.view(-1, *[1] * (gradient.ndim - 1))

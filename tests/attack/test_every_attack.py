@@ -1,0 +1,156 @@
+"""The laws that every attack keeps on every region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from small_nets import REGIONS, inputs, label_margins, plane_net, region
+
+from ballproof.attack import ATTACKS, BIM, FGSM, PGD, run_attack
+from ballproof.errors import InputError
+from ballproof.problems import classified_as
+
+EVERY: list[Callable[..., Any]] = [
+    FGSM(),
+    FGSM(loss="cross-entropy"),
+    BIM(steps=7),
+    BIM(steps=7, loss="cross-entropy", momentum=0.8),
+    PGD(steps=7),
+    PGD(steps=7, restarts=3, seed=5),
+    PGD(steps=7, step_size=0.5, loss="cross-entropy", momentum=0.5, early_stop=False),
+]
+DETERMINISTIC = [a for a in EVERY if not getattr(a, "random_start", False)]
+
+
+def naming(method: object) -> str:
+    return repr(method)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.parametrize("method", EVERY, ids=naming)
+def test_results_are_inside_and_say_what_the_network_says(method: Any, name: str, dtype: torch.dtype) -> None:
+    net, x = plane_net(1, dtype), inputs(12, 2, 2, dtype)
+    y = net(x).argmax(1)
+    y[0] = (y[0] + 1) % 3
+    ball = region(name, x, 0.1)
+    found = method(net, ball, y)
+    outputs = net(found.inputs)
+    assert found.inputs.dtype == dtype and found.inputs.shape == x.shape
+    assert ball.contains(found.inputs, 1e-5 if dtype == torch.float32 else 1e-12).all()
+    assert torch.equal(found.predictions, outputs.argmax(1))
+    assert torch.equal(found.success, found.predictions != y)
+    assert torch.allclose(found.margins, label_margins(outputs, y))
+    assert found.success[0] and found.success[1:].any() and not found.success.all()
+    assert found.rate == pytest.approx(float(found.success.sum()) / 12)
+
+
+@pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.parametrize("method", EVERY, ids=naming)
+def test_it_is_never_weaker_than_the_center(method: Any, name: str) -> None:
+    net, x = plane_net(3), inputs(12, 2, 4)
+    y = net(x).argmax(1)
+    ball = region(name, x, 0.1)
+    center = x + 0.05 if name == "box" else x
+    assert (method(net, ball, y).margins <= label_margins(net(center), y) + 1e-12).all()
+
+
+@pytest.mark.parametrize("method", EVERY, ids=naming)
+@pytest.mark.parametrize("name", ["linf-clip", "l2-clip", "l1-clip"])
+def test_at_radius_zero_only_the_misclassified_are_broken(name: str, method: Any) -> None:
+    net, x = plane_net(3), inputs(9, 2, 4)
+    y = net(x).argmax(1)
+    wrong = torch.arange(9) % 3 == 0
+    y = torch.where(wrong, (y + 1) % 3, y)
+    found = method(net, region(name, x, 0.0), y)
+    assert torch.equal(found.success, wrong)
+    assert torch.equal(found.inputs, x)
+
+
+@pytest.mark.parametrize("method", EVERY, ids=naming)
+def test_a_misclassified_input_is_its_own_counterexample(method: Any) -> None:
+    net, x = plane_net(3), inputs(9, 2, 4)
+    y = (net(x).argmax(1) + 1) % 3
+    found = method(net, region("linf-clip", x, 0.1), y)
+    assert found.success.all()
+    assert torch.equal(found.inputs, x) or not getattr(method, "early_stop", True)
+
+
+@pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.parametrize("method", DETERMINISTIC, ids=naming)
+def test_examples_do_not_touch_each_other(method: Any, name: str) -> None:
+    net, x = plane_net(5), inputs(6, 2, 6)
+    y = net(x).argmax(1)
+    together = method(net, region(name, x, 0.15), y)
+    for i in range(6):
+        alone = method(net, region(name, x[i : i + 1], 0.15), y[i : i + 1])
+        assert torch.allclose(alone.inputs[0], together.inputs[i], rtol=0, atol=1e-9)
+        assert alone.success[0] == together.success[i]
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_the_size_of_the_chunks_changes_nothing(name: str) -> None:
+    net, x = plane_net(5), inputs(10, 2, 6)
+    y, ball = net(x).argmax(1), region(name, x, 0.15)
+    whole, parts = (PGD(steps=5, restarts=3, batch_size=size)(net, ball, y) for size in (100, 3))
+    assert torch.allclose(whole.inputs, parts.inputs, rtol=0, atol=1e-9) and torch.equal(whole.success, parts.success)
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_the_seed_decides_everything(name: str) -> None:
+    net, x = plane_net(7), inputs(10, 2, 8)
+    y, ball = net(x).argmax(1), region(name, x, 0.1)
+    first, again, other = (PGD(steps=3, seed=seed)(net, ball, y).inputs for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("early_stop", [True, False])
+@pytest.mark.parametrize("name", REGIONS)
+def test_more_restarts_never_weaken(name: str, early_stop: bool) -> None:
+    net, x = plane_net(9), inputs(20, 2, 10)
+    y, ball = net(x).argmax(1), region(name, x, 0.12)
+    one, two, five = (PGD(steps=2, restarts=n, early_stop=early_stop)(net, ball, y) for n in (1, 2, 5))
+    assert (two.margins <= one.margins).all() and (five.margins <= two.margins).all()
+    assert (five.margins < one.margins).any()
+    assert not (one.success & ~two.success).any() and not (two.success & ~five.success).any()
+
+
+def test_early_stop_asks_less_and_breaks_the_same() -> None:
+    asked = []
+
+    def counting(points: torch.Tensor) -> torch.Tensor:
+        asked.append(len(points))
+        return net(points)
+
+    net, x = plane_net(9), inputs(20, 2, 10)
+    y, ball = net(x).argmax(1), region("linf", x, 0.3)
+    full = PGD(steps=10, early_stop=False)(counting, ball, y)
+    price, asked = sum(asked), []
+    stopped = PGD(steps=10)(counting, ball, y)
+    assert torch.equal(full.success, stopped.success) and (full.margins <= stopped.margins).all()
+    assert price == 20 * (1 + 11 + 1) and sum(asked) < price - 10 * int(stopped.success.sum()) + 40
+
+
+def test_labels_and_classified_as_are_the_same_question() -> None:
+    net, x = plane_net(9), inputs(10, 2, 10)
+    y, ball = net(x).argmax(1), region("linf", x, 0.1)
+    one, two = PGD(steps=5)(net, ball, y), PGD(steps=5)(net, ball, classified_as(y))
+    three = PGD(steps=5)(net, ball, classified_as(y).property(3))
+    assert torch.equal(one.inputs, two.inputs)
+    assert torch.allclose(one.margins, three.margins) and torch.equal(one.success, three.success)
+
+
+def test_an_empty_batch_gives_an_empty_result() -> None:
+    net, x = plane_net(9), inputs(0, 2, 10)
+    found = run_attack(net, x, torch.zeros(0, dtype=torch.long), eps=0.1)
+    assert len(found) == 0 and found.rate == 0 and found.inputs.shape == (0, 2)
+
+
+def test_every_registered_attack_is_in_the_list() -> None:
+    made = {type(a) for a in EVERY}
+    assert {type(ATTACKS[name]()) for name in ATTACKS} <= made
+    with pytest.raises(InputError):
+        ATTACKS["pgd"](loss="hinge")
