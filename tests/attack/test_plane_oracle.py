@@ -85,7 +85,7 @@ def test_a_property_with_two_groups_against_every_corner() -> None:
     net, x = plane_net(30), inputs(8, 2, 31)
     coefficients = torch.tensor([[1.0, -1, 0], [1, 0, -1], [0, 1, -1]], dtype=x.dtype)
     offsets = torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype)
-    asked = Property(coefficients[None].expand(8, -1, -1), offsets[None].expand(8, -1), ((0, 1), (2,)))
+    asked = Property(coefficients[None].expand(8, -1, -1), offsets[None].expand(8, -1), (0, 0, 1))
     ball = region("linf", x, 0.05)
     found = PGD(steps=50, restarts=10, early_stop=False)(net, ball, asked)
     y = net(found.inputs)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ballproof.errors import InputError
 
 Network = Callable[[Tensor], Tensor]
-"""Anything that maps `(batch, *input)` to `(batch, outputs)`: an `nn.Module`, a `Graph`, a function."""
+"""Anything that maps `(batch, *input)` to `(batch, *output)`: an `nn.Module`, a `Graph`, a function."""
 
 
 @contextmanager
@@ -32,14 +32,14 @@ def evaluating(network: Network) -> Iterator[None]:
 
 
 def ask(network: Network, points: Tensor) -> Tensor:
-    """The network's outputs `(batch, outputs)` at `points (batch, *input)`, all finite.
+    """The network's outputs `(batch, *output)` at `points (batch, *input)`, all finite.
 
     Raises `InputError` where the outputs have another shape, or are NaN or infinite: no margin could be told from them.
     """
     outputs = network(points)
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or outputs.shape[0] != points.shape[0]:
+    if not isinstance(outputs, Tensor) or outputs.ndim < 2 or outputs.shape[0] != points.shape[0]:
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise InputError(f"`network` must give (batch, outputs); on inputs {tuple(points.shape)} it gave {shape}")
+        raise InputError(f"`network` must give (batch, *output); on inputs {tuple(points.shape)} it gave {shape}")
     if not bool(torch.isfinite(outputs).all()):
         kind = "NaN" if bool(torch.isnan(outputs).any()) else "infinity"
         raise InputError(f"the network gives {kind} on a point of the region; are its weights and its inputs finite?")

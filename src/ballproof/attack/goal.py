@@ -19,7 +19,7 @@ Target: TypeAlias = Property | Label | Tensor
 
 
 class Goal(ABC):
-    """What is broken, by how much, and what to descend on. Every method maps `outputs (batch, outputs)` to `(batch,)`.
+    """What is broken, by how much, and what to descend on. Every method maps `outputs (batch, *output)` to `(batch,)`.
 
     Laws: `broken` wherever `margins` is negative, never where it is positive; each example's numbers depend on its own
     outputs alone; `goal[index]` is the same goal on some examples.
@@ -70,6 +70,8 @@ class Misclassify(Goal):
         return Misclassify(self.labels[index], self.loss)
 
     def _column(self, outputs: Tensor) -> Tensor:
+        if outputs.ndim != 2:
+            raise InputError(f"labels need outputs (batch, classes), the network gives {tuple(outputs.shape)}")
         classes = outputs.shape[1]
         if classes < 2:
             raise InputError(f"labels need a network with 2 outputs or more, this has {classes}; attack a `Property`")

@@ -30,4 +30,4 @@ def recheck(network: Network, region: Region, goal: Goal, points: Tensor, batch_
         empty = points.new_zeros(0)
         return AttackResult(points, empty.bool(), empty, empty.long())
     outputs = torch.cat(parts)
-    return AttackResult(points, goal.broken(outputs), goal.margins(outputs), outputs.argmax(dim=1))
+    return AttackResult(points, goal.broken(outputs), goal.margins(outputs), outputs.flatten(1).argmax(dim=1))

@@ -15,7 +15,7 @@ class AttackResult:
     `success (batch,)`: True where the network's outputs at that point break the label or the property. An example that
     is broken already at the region's own center counts, with that center as its point.
     `margins (batch,)`: how far the outputs at the point are from breaking, in units of the outputs; negative if broken.
-    `predictions (batch,)`: the largest output's index at the point.
+    `predictions (batch,)`: the index of the largest output at the point.
     """
 
     inputs: Tensor

@@ -63,7 +63,7 @@ def search(task: Task, plan: Plan) -> Findings:
     """The best points of the center and of all restarts. Examples that are broken are left out of what follows."""
     center = start(task.region)
     findings = Findings(center)
-    generator = torch.Generator(task.region.device).manual_seed(plan.seed)
+    generator = torch.Generator().manual_seed(plan.seed)
     for places in chunks(task.index, plan.batch_size):
         findings.offer(places, center[places], ask(task.network, center[places]), task.goal[places])
     for _ in range(plan.restarts):

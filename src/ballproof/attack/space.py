@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from ballproof.problems import Box, Region
+from ballproof.problems import Region
+from ballproof.problems.centered import Centered
 
 
 def start(region: Region) -> Tensor:
     """The clean input: a ball's center (moved into the valid range where it lies outside), the middle of a `Box`."""
-    box = region.box()
-    return region.project(box.center if isinstance(region, Box) else region.center)
+    return region.project(region.center if isinstance(region, Centered) else region.box().center)
 
 
 def reach(region: Region) -> Tensor:
-    """The length of a step of 1, for each coordinate: eps of a ball, half the width of a `Box`; `(batch, *input)`."""
-    return region.box().radius if isinstance(region, Box) else region.eps
+    """How far a step of length 1 goes: eps of a ball, half the width of a `Box`; broadcasts to `(batch, *input)`."""
+    return region.reach if isinstance(region, Centered) else region.box().radius
 
 
 def useful(region: Region, points: Tensor, ascent: Tensor) -> Tensor:
@@ -24,11 +26,11 @@ def useful(region: Region, points: Tensor, ascent: Tensor) -> Tensor:
 
     A steepest L1 step spends everything on one coordinate, and would stand still for good where that one is at its end.
     """
-    if isinstance(region, Box):
+    if not isinstance(region, Centered) or region.clip is None:
         return ascent
     box = region.box()
-    at_lower = (points <= box.lower) & (box.lower > region.center - region.eps)
-    at_upper = (points >= box.upper) & (box.upper < region.center + region.eps)
+    at_lower = (points <= box.lower) & (box.lower > region.center - region.reach)
+    at_upper = (points >= box.upper) & (box.upper < region.center + region.reach)
     return ascent.masked_fill((at_lower & (ascent > 0)) | (at_upper & (ascent < 0)), 0)
 
 
@@ -42,5 +44,5 @@ def rounding(region: Region) -> float:
     box = region.box()
     size = max(1.0, float(torch.maximum(box.lower.abs(), box.upper.abs()).max())) if region.batch else 1.0
     count = box.lower[0].numel() if region.batch else 1
-    many = {"l1": float(count), "l2": count**0.5}.get(region.norm, 1.0)
+    many = {"l1": float(count), "l2": math.sqrt(count)}.get(region.norm, 1.0)
     return 8 * torch.finfo(box.lower.dtype).eps * size * many
