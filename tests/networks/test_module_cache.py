@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -116,6 +117,15 @@ def test_the_cache_keeps_no_module_alive() -> None:
     del module
     gc.collect()
     assert ghost() is None
+
+
+def test_a_region_stands_for_its_inputs() -> None:
+    @dataclass
+    class Ball:
+        like: torch.Tensor
+
+    module = small()
+    assert as_graph(module, Ball(X)) is as_graph(module, X)
 
 
 def test_a_graph_is_given_back_if_it_fits() -> None:

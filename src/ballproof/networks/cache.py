@@ -7,7 +7,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ballproof.errors import InputError
 from ballproof.graph import Graph
@@ -15,15 +15,11 @@ from ballproof.networks.fingerprint import Fingerprint
 from ballproof.networks.module import Reading, read
 
 
-class Example(Protocol):
-    """Anything with the shape `(batch, *input)`, the type and the device of inputs: a tensor or a region."""
+class Region(Protocol):
+    """What the reader asks of a region: a tensor `(batch, *input)` of its shape, type and device."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> torch.dtype: ...
-    @property
-    def device(self) -> torch.device: ...
+    def like(self) -> Tensor: ...
 
 
 Key = tuple[tuple[int, ...], torch.dtype, torch.device]
@@ -38,22 +34,22 @@ class _Entry:
 _CACHE: WeakKeyDictionary[nn.Module, dict[Key, _Entry]] = WeakKeyDictionary()
 
 
-def as_graph(network: nn.Module | Graph, example: Example) -> Graph:
+def as_graph(network: nn.Module | Graph, example: Tensor | Region) -> Graph:
     """The graph of the network for inputs like `example`: a tensor `(batch, *input)` or a region; values are not used.
 
     A module is read once for each shape, type and device, and again when its layers, settings, hooks or tensor objects
     have changed. New values in the same tensors need no reading. Not seen: settings outside the module (globals).
     """
+    like = example if isinstance(example, Tensor) else example.like
     if isinstance(network, Graph):
-        return _fitting(network, example)
+        return _fitting(network, like)
     if not isinstance(network, nn.Module):
         raise InputError(f"`network` is a {type(network).__name__}, expected an nn.Module or a Graph")
-    key = (tuple(example.shape[1:]), example.dtype, example.device)
+    key = (tuple(like.shape[1:]), like.dtype, like.device)
     entries = _CACHE.setdefault(network, {})
     now = Fingerprint.of(network)
     if key not in entries or not entries[key].made_from.same(now):
-        shape = (1, *example.shape[1:])
-        entries[key] = _Entry(now, read(network, torch.zeros(shape, dtype=example.dtype, device=example.device)))
+        entries[key] = _Entry(now, read(network, like))
     return entries[key].reading.graph
 
 
@@ -62,9 +58,9 @@ def active_dropout(module: nn.Module) -> list[str]:
 
     Dropout called by function is found where `as_graph` has read the module: the name of the module that calls it.
     """
-    dropouts = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
-    layers = {n for n, m in dropouts if m.training and m.p > 0}
-    callers = {n for n in _functional_dropout(module) if module.get_submodule(n).training}
+    training = {n: m for n, m in module.named_modules() if m.training}
+    layers = {n for n, m in training.items() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0}
+    callers = _functional_dropout(module) & training.keys()
     return sorted(n or "forward" for n in layers | callers)
 
 
@@ -73,7 +69,7 @@ def _functional_dropout(module: nn.Module) -> set[str]:
     return {n for entry in _CACHE.get(module, {}).values() for n in entry.reading.functional_dropout}
 
 
-def _fitting(graph: Graph, example: Example) -> Graph:
+def _fitting(graph: Graph, example: Tensor) -> Graph:
     if tuple(example.shape[1:]) != graph.input_shape:
         raise InputError(
             f"the inputs have shape {tuple(example.shape)}, the network takes "

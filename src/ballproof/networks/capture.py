@@ -47,7 +47,7 @@ def capture(module: nn.Module, example: Tensor) -> ExportedProgram:
             shapes = ({0: exporter.Dim.DYNAMIC},)
             program = exporter.export(module, (batch,), dynamic_shapes=shapes, strict=False)
         except Exception as error:
-            raise _explained(error, example) from error
+            raise _explained(error, example) from None
     _check_batch_range(program)
     return program
 
