@@ -1,0 +1,52 @@
+"""`load`: a data set by its name, or a user's own file."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+from ballproof.data.cifar import load_cifar10
+from ballproof.data.dataset import Dataset
+from ballproof.data.digits import load_digits
+from ballproof.data.idx import load_idx
+from ballproof.data.npz import load_npz
+from ballproof.data.points import points
+from ballproof.errors import InputError
+
+NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "points")
+SPLITS = ("train", "test")
+
+
+def load(name: str, split: str = "test", data_dir: Path | str | None = None) -> Dataset:
+    """The split `train` or `test` of a data set.
+
+    name: one of `NAMES`, or a .npz file of one's own. data_dir: where the files are, default $BALLPROOF_DATA. `digits`
+    and `points` need no files. Missing, truncated or foreign files raise `InputError` naming the file.
+    """
+    if split not in SPLITS:
+        raise InputError(f"`split` is {split!r}, expected train or test")
+    if name.endswith(".npz"):
+        return load_npz(Path(name), split)
+    if name == "digits":
+        return load_digits(split)
+    if name == "points":
+        return points()
+    if name in ("mnist", "fashion-mnist"):
+        return load_idx(name, split, folder(name, data_dir))
+    if name == "cifar10":
+        return load_cifar10(split, folder(name, data_dir))
+    near = get_close_matches(name, NAMES, 1)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    raise InputError(f"`data` is {name!r}, expected one of {', '.join(NAMES)} or a .npz file{hint}")
+
+
+def folder(name: str, data_dir: Path | str | None) -> Path:
+    """The data folder that was given, or the one in $BALLPROOF_DATA."""
+    given = data_dir or os.environ.get("BALLPROOF_DATA")
+    if not given:
+        raise InputError(f"`{name}` is read from files: say where with --data-dir or $BALLPROOF_DATA")
+    path = Path(given)
+    if not path.is_dir():
+        raise InputError(f"`data_dir` is {path}, which is no folder")
+    return path

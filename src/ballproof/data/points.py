@@ -1,0 +1,28 @@
+"""The points of the plane in Wong & Kolter's first example: boxes round them do not meet."""
+
+from __future__ import annotations
+
+import torch
+
+from ballproof.data.dataset import Dataset
+from ballproof.errors import InputError
+
+
+def points(count: int = 12, radius: float = 0.08, seed: int = 3) -> Dataset:
+    """`count` points of the unit square, pairwise further than 2 * radius apart in every sense of the box (Linf).
+
+    Labels are drawn at random, both classes present. Raises `InputError` if so many do not fit.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    kept: list[torch.Tensor] = []
+    for _ in range(100_000):
+        if len(kept) == count:
+            break
+        point = torch.rand(2, generator=generator)
+        if all(float((point - other).abs().max()) > 2 * radius for other in kept):
+            kept.append(point)
+    if len(kept) < count:
+        raise InputError(f"`count` is {count}: so many boxes of radius {radius} do not fit into the unit square")
+    labels = (torch.rand(count, generator=generator) > 0.5).long()  # noqa: PLR2004
+    labels[:2] = torch.tensor([0, 1])
+    return Dataset(torch.stack(kept), labels, "points", "train", 2)

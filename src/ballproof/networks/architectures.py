@@ -1,0 +1,146 @@
+"""The architectures of the field, one function each. Inputs are in [0, 1]; weights as torch draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor, nn
+
+from ballproof.errors import InputError
+
+Shape = tuple[int, ...]
+
+
+def two_d(shape: Shape, classes: int = 2, hidden: int = 100) -> nn.Sequential:
+    """2-100-2: the network of the plane."""
+    return mlp(shape, classes, (hidden,))
+
+
+def mlp(shape: Shape, classes: int = 10, hidden: Sequence[int] = (128, 128)) -> nn.Sequential:
+    """Fully connected layers with rectifiers between them."""
+    flatten = [nn.Flatten()] if len(shape) > 1 else []
+    sizes = [torch.Size(shape).numel(), *hidden]
+    layers = [m for a, b in zip(sizes[:-1], sizes[1:], strict=True) for m in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*flatten, *layers, nn.Linear(sizes[-1], classes))
+
+
+def wk_small(shape: Shape = (1, 28, 28), classes: int = 10) -> nn.Sequential:
+    """Wong & Kolter's small network: two strided convolutions (16, 32), a layer of 100."""
+    channels, size = _map(shape, 4, "wk-small")
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * size // 16, 100),
+        nn.ReLU(),
+        nn.Linear(100, classes),
+    )
+
+
+def wk_large(shape: Shape = (1, 28, 28), classes: int = 10) -> nn.Sequential:
+    """Wong & Kolter's large network: four convolutions (32, 32, 64, 64), two layers of 512."""
+    channels, size = _map(shape, 4, "wk-large")
+    layers: list[nn.Module] = []
+    for before, after, kernel, stride in ((channels, 32, 3, 1), (32, 32, 4, 2), (32, 64, 3, 1), (64, 64, 4, 2)):
+        layers += [nn.Conv2d(before, after, kernel, stride=stride, padding=1), nn.ReLU()]
+    head = [nn.Linear(64 * size // 16, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, classes)]
+    return nn.Sequential(*layers, nn.Flatten(), *head)
+
+
+def digits_cnn(shape: Shape = (1, 8, 8), classes: int = 10) -> nn.Sequential:
+    """A small convolutional network for images of about 8 x 8 pixels."""
+    channels, size = _map(shape, 4, "digits-cnn")
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16 * size // 4, 64),
+        nn.ReLU(),
+        nn.Linear(64, classes),
+    )
+
+
+class Block(nn.Module):
+    """Two convolutions beside a short cut; the short cut is a convolution where the shape changes."""
+
+    def __init__(self, before: int, after: int, stride: int, norm: bool) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride=stride, padding=1)
+        self.second = nn.Conv2d(after, after, 3, padding=1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(after) if norm else nn.Identity() for _ in range(2)])
+        same = before == after and stride == 1
+        self.short = nn.Identity() if same else nn.Conv2d(before, after, 1, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norms[0](self.first(x)))
+        return torch.relu(self.norms[1](self.second(y)) + self.short(x))
+
+
+def small_resnet(shape: Shape = (1, 28, 28), classes: int = 10, width: int = 8, norm: bool = False) -> nn.Sequential:
+    """A strided convolution and two residual blocks; `norm` adds batch normalisation."""
+    channels, size = _map(shape, 4, "small-resnet")
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, stride=2, padding=1),
+        nn.ReLU(),
+        Block(width, width, 1, norm),
+        Block(width, 2 * width, 2, norm),
+        nn.Flatten(),
+        nn.Linear(2 * width * size // 16, 64),
+        nn.ReLU(),
+        nn.Linear(64, classes),
+    )
+
+
+def small_resnet_norm(shape: Shape = (1, 28, 28), classes: int = 10) -> nn.Sequential:
+    """The small residual network with batch normalisation."""
+    return small_resnet(shape, classes, norm=True)
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std for each channel; the first layer of a model that was trained on normalised inputs."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        if len(mean) != len(std) or not all(s > 0 for s in std):
+            raise InputError(f"`mean` {tuple(mean)} and `std` {tuple(std)} must have one length, and std be positive")
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+ARCHITECTURES: dict[str, Callable[[Shape, int], nn.Module]] = {
+    "two-d": two_d,
+    "mlp": mlp,
+    "wk-small": wk_small,
+    "wk-large": wk_large,
+    "digits-cnn": digits_cnn,
+    "small-resnet": small_resnet,
+    "small-resnet-bn": small_resnet_norm,
+}
+
+
+def build(name: str, shape: Shape, classes: int) -> nn.Module:
+    """The architecture `name` for inputs of this shape; refuses a shape that it is not made for."""
+    if name not in ARCHITECTURES:
+        near = get_close_matches(name, ARCHITECTURES, 1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        raise InputError(f"`model` is {name!r}, expected one of {', '.join(ARCHITECTURES)}{hint}")
+    return ARCHITECTURES[name](shape, classes)
+
+
+def _map(shape: Shape, factor: int, name: str) -> tuple[int, int]:
+    """Channels and cells of an image shape whose sides the strides divide."""
+    if len(shape) != 3 or shape[1] % factor or shape[2] % factor:  # noqa: PLR2004
+        raise InputError(f"`{name}` takes images (channels, height, width) with sides divisible by {factor}, not {shape}")
+    return shape[0], shape[1] * shape[2]
