@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 from small_nets import REGIONS, inputs, label_margins, plane_net, region
+from torch import nn
 
 from ballproof.attack import ATTACKS, BIM, FGSM, PGD, run_attack
 from ballproof.errors import InputError
-from ballproof.problems import classified_as
+from ballproof.networks import as_graph
+from ballproof.problems import L1, L2, Linf, Property, classified_as
 
 EVERY: list[Callable[..., Any]] = [
     FGSM(),
@@ -154,3 +156,37 @@ def test_every_registered_attack_is_in_the_list() -> None:
     assert {type(ATTACKS[name]()) for name in ATTACKS} <= made
     with pytest.raises(InputError):
         ATTACKS["pgd"](loss="hinge")
+
+
+def test_a_property_takes_outputs_of_any_shape_and_labels_do_not() -> None:
+    flat, x = plane_net(9), inputs(10, 2, 10)
+    net = nn.Sequential(flat, nn.Unflatten(1, (1, 3)))
+    ball, y = region("linf", x, 0.1), flat(x).argmax(1)
+    asked = classified_as(y).property(3)
+    shaped = Property(asked.coefficients.unsqueeze(2), asked.offsets, asked.groups)
+    one, two = PGD(steps=5)(flat, ball, asked), PGD(steps=5)(net, ball, shaped)
+    assert torch.equal(one.inputs, two.inputs) and torch.equal(one.predictions, two.predictions)
+    with pytest.raises(InputError, match=r"labels need outputs \(batch, classes\).*\(10, 1, 3\)"):
+        PGD(steps=5)(net, ball, y)
+    with pytest.raises(InputError, match="'cross-entropy' needs labels"):
+        PGD(loss="cross-entropy")(flat, ball, asked)
+
+
+@pytest.mark.parametrize("method", EVERY, ids=naming)
+def test_a_graph_is_attacked_as_its_module(method: Any) -> None:
+    net, x = plane_net(9), inputs(10, 2, 10)
+    ball, y = region("linf-clip", x, 0.1), net(x).argmax(1)
+    module, graph = method(net, ball, y), method(as_graph(net, ball), ball, y)
+    assert torch.allclose(module.inputs, graph.inputs, rtol=0, atol=1e-9)
+    assert torch.equal(module.success, graph.success) and all(p.grad is None for p in net.parameters())
+
+
+@pytest.mark.parametrize("norm", [Linf, L2, L1])
+def test_every_example_has_its_own_radius(norm: Any) -> None:
+    net, x = plane_net(9), inputs(10, 2, 10)
+    eps, y = torch.linspace(0, 0.2, 10, dtype=x.dtype), net(x).argmax(1)
+    together = BIM(steps=5)(net, norm(x, eps), y)
+    for i in range(10):
+        alone = BIM(steps=5)(net, norm(x[i : i + 1], float(eps[i])), y[i : i + 1])
+        assert torch.allclose(alone.inputs[0], together.inputs[i], rtol=0, atol=1e-9)
+    assert together.success.any() and not together.success.all() and torch.equal(together.inputs[0], x[0])
