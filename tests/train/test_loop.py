@@ -65,11 +65,11 @@ def test_resumed_training_is_equal_bit_for_bit(tmp_path: Path, stop: int, optimi
 
 
 def test_errors_are_ordered_and_training_helps(tmp_path: Path) -> None:
-    config = make_config({**CONFIG.as_dict(), "epochs": 6, "lr": 3e-3, "eps": 0.02}, "a test")
+    config = make_config({**CONFIG.as_dict(), "epochs": 8, "batch": 16, "lr": 3e-3, "eps": 0.01}, "a test")
     log = trainer(tmp_path / "run", config).fit()
     for row in log:
         assert row["pgd_error"] <= row["certified_error"]
-    assert log[-1]["clean_error"] < 0.5 < log[0]["clean_error"] + 0.4
+    assert log[-1]["clean_error"] < 0.3 and log[-1]["certified_error"] < log[0]["certified_error"]
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:

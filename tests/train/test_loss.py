@@ -24,7 +24,7 @@ def net() -> nn.Sequential:
 def test_at_radius_zero_it_is_cross_entropy(method: str) -> None:
     module, x, y = net(), torch.rand(5, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 1, 0])
     wanted = F.cross_entropy(module(x), y)
-    assert float(robust_loss(module, x, y, 0.0, method=method)) == pytest.approx(float(wanted), abs=1e-9)
+    assert robust_loss(module, x, y, 0.0, method=method).item() == pytest.approx(wanted.item(), abs=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -45,7 +45,7 @@ def test_one_neuron_by_hand() -> None:
             parameter.copy_(torch.tensor(value, dtype=torch.float64))
     x, y = torch.tensor([[1.0]], dtype=torch.float64), torch.tensor([0])
     loss = robust_loss(module, x, y, 2.0, clip=None, method="dual")
-    assert float(loss) == pytest.approx(math.log(1 + math.exp(0.75)), abs=1e-12)
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(0.75)), abs=1e-12)
 
 
 def test_dropout_that_is_active_is_refused() -> None:

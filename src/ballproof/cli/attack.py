@@ -35,7 +35,7 @@ def attack(
 
     With --out the adversarial inputs are kept as adversarial.npz beside results.json.
     """
-    from ballproof.attack import named_attack
+    from ballproof.attacks import named_attack
     from ballproof.data import load
     from ballproof.evaluate import load_model
     from ballproof.evaluate.attacked import attack_data

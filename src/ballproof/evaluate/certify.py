@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ballproof.attack import PGD
+from ballproof.attacks import PGD
 from ballproof.bounds import METHODS, Method, margins
 from ballproof.data import Dataset
 from ballproof.errors import InputError, SoundnessError

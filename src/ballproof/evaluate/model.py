@@ -10,7 +10,6 @@ from torch import nn
 from ballproof.data import Dataset
 from ballproof.errors import InputError
 from ballproof.graph import Graph
-from ballproof.networks import read_onnx
 from ballproof.networks.architectures import build
 from ballproof.runs import Run
 from ballproof.train.checkpoint import WEIGHTS, load_weights, read_weights
@@ -26,6 +25,8 @@ def load_model(model: str, data: Dataset) -> nn.Module | Graph:
     elif path.suffix == ".onnx" or model.endswith(".onnx.gz"):
         if not path.is_file():
             raise InputError(f"no file {model}")
+        from ballproof.networks.onnx_file import read_onnx
+
         network = read_onnx(path)
     elif ":" in model:
         network = _from_function(model)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ballproof.attack import PGD
+from ballproof.attacks import PGD
 from ballproof.data import Dataset
 from ballproof.evaluate.certify import Table
 from ballproof.graph import Graph

@@ -41,6 +41,8 @@ def radius(eps: float | Tensor, center: Tensor, per_pixel: bool, norm: str) -> T
         return given.reshape(1, *(1 for _ in center.shape[1:])).expand(len(center), *(1 for _ in center.shape[1:]))
     if tuple(given.shape) == (len(center),):
         return given.reshape(-1, *(1 for _ in center.shape[1:]))
+    if given.ndim == center.ndim and given.numel() == len(given) and len(given) in (1, len(center)):
+        return given.expand(len(center), *given.shape[1:])
     if not per_pixel:
         raise InputError(f"`eps` has shape {tuple(given.shape)}; a radius for each pixel is modelled for Linf, not {norm}")
     if tuple(given.shape) == tuple(center.shape[1:]):

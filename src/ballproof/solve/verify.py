@@ -7,7 +7,7 @@ import time
 import torch
 from torch import nn
 
-from ballproof.attack import PGD
+from ballproof.attacks import PGD
 from ballproof.bounds import lower_bounds
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.graph import Graph

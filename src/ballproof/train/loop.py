@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ballproof.data import Dataset
-from ballproof.errors import InputError
+from ballproof.errors import InputError, SoundnessError
 from ballproof.runs import Run
 from ballproof.train.checkpoint import load_state, save_state, save_weights
 from ballproof.train.config import TrainConfig
@@ -79,10 +79,13 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr_at(now)
         self.optimizer.zero_grad(set_to_none=True)
-        clean, robust, loss = objective(self.config, self.module, inputs, labels, now)
-        value = loss.item()
+        try:
+            clean, robust, loss = objective(self.config, self.module, inputs, labels, now)
+            value = loss.item()
+        except SoundnessError as error:
+            raise self._diverged("NaN") from error
         if not math.isfinite(value):
-            raise InputError(f"the loss became {value} at epoch {self.epoch}, step {self.step}; lower `lr` or the ramp")
+            raise self._diverged(str(value))
         loss.backward()  # type: ignore[no-untyped-call]
         if self.config.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.config.gradient_clip)
@@ -90,6 +93,9 @@ class Trainer:
         measured = (value, clean.item(), robust.item())
         self.sums = [s + v * len(labels) for s, v in zip(self.sums, measured, strict=True)]
         return value
+
+    def _diverged(self, value: str) -> InputError:
+        return InputError(f"the loss became {value} at epoch {self.epoch}, step {self.step}; lower `lr` or slow the ramp")
 
     def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of this epoch that are still to come, in an order that depends on the seed and the epoch alone."""

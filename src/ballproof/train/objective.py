@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ballproof.attack import PGD
+from ballproof.attacks import PGD
 from ballproof.bounds import margins
 from ballproof.graph import Graph
 from ballproof.problems import Region, ball, classified_as
@@ -34,6 +34,6 @@ def objective(config: TrainConfig, module: nn.Module, x: Tensor, y: Tensor, now:
 def _robust(config: TrainConfig, graph: Graph, region: Region, y: Tensor) -> Tensor:
     if config.method != "pgd":
         return worst_cross_entropy(margins(graph, region, y, config.method))
-    attack = PGD(steps=config.attack_steps, loss="cross-entropy", seed=config.seed)
+    attack = PGD(steps=config.attack_steps, loss="cross-entropy", seed=config.seed, early_stop=False)
     found = attack(graph, region, classified_as(y)).inputs
     return F.cross_entropy(graph(found), y)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ballproof.attack import PGD
+from ballproof.attacks import PGD
 from ballproof.bounds import margins
 from ballproof.data import Dataset
 from ballproof.networks import as_graph

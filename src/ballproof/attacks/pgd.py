@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ballproof.attack.asking import Network
-from ballproof.attack.goal import Target
-from ballproof.attack.result import AttackResult
-from ballproof.attack.search import Plan, attacked
-from ballproof.attack.settings import fraction, known_loss, positive, whole
+from ballproof.attacks.asking import Network
+from ballproof.attacks.goal import Target
+from ballproof.attacks.result import AttackResult
+from ballproof.attacks.search import Plan, attacked
+from ballproof.attacks.settings import fraction, known_loss, positive, whole
 from ballproof.errors import InputError
 from ballproof.problems import Region
 

@@ -7,7 +7,7 @@ import torch
 from small_nets import inputs, linear, region
 from torch import Tensor
 
-from ballproof.attack import BIM, FGSM, PGD
+from ballproof.attacks import BIM, FGSM, PGD
 
 EPS = 0.3
 Example = tuple[torch.nn.Linear, Tensor, Tensor]

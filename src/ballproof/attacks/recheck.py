@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ballproof.attack.asking import Network, ask, chunks, evaluating
-from ballproof.attack.goal import Goal
-from ballproof.attack.result import AttackResult
-from ballproof.attack.space import rounding
+from ballproof.attacks.asking import Network, ask, chunks, evaluating
+from ballproof.attacks.goal import Goal
+from ballproof.attacks.result import AttackResult
+from ballproof.attacks.space import rounding
 from ballproof.errors import SoundnessError
 from ballproof.problems import Region
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ballproof.attack.goal import Goal
+from ballproof.attacks.goal import Goal
 
 
 class Findings:

@@ -9,7 +9,7 @@ import torch
 from small_nets import inputs, label_margins, plane_net, region
 from torch import Tensor, nn
 
-from ballproof.attack import PGD
+from ballproof.attacks import PGD
 from ballproof.problems import Property, Region
 
 

@@ -7,7 +7,7 @@ import torch
 from small_nets import inputs, linear, plane_net, region
 from torch import Tensor, nn
 
-from ballproof.attack import ATTACKS, PGD, attack, named_attack, run_attack
+from ballproof.attacks import ATTACKS, PGD, attack, named_attack, run_attack
 from ballproof.errors import InputError
 
 
@@ -103,14 +103,6 @@ def test_images_and_the_face_of_the_library() -> None:
     assert torch.equal(adversarial, run_attack(net, x, y, 0.1, "linf", (0, 1), "pgd").inputs)
     wide = attack(net, x, y, eps=2.0, norm="l2", clip=None, method="bim", steps=5, early_stop=False)
     assert torch.allclose((wide - x).flatten(1).norm(dim=1), torch.tensor(2.0), atol=1e-4)
-
-
-def test_the_room_answers_as_its_function() -> None:
-    import ballproof.attack
-
-    net, x = plane_net(1), inputs(6, 2, 1)
-    y = torch.zeros(6, dtype=torch.long)
-    assert torch.equal(ballproof.attack(net, x, y, eps=0.1), attack(net, x, y, eps=0.1))  # type: ignore[operator]
 
 
 def test_the_repr_says_all_settings() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ballproof.attack.asking import Network
-from ballproof.attack.registry import named_attack
-from ballproof.attack.result import AttackResult
+from ballproof.attacks.asking import Network
+from ballproof.attacks.registry import named_attack
+from ballproof.attacks.result import AttackResult
 from ballproof.errors import InputError
 from ballproof.problems import ball
 

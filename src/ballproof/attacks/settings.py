@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ballproof.attack.goal import LOSSES
+from ballproof.attacks.goal import LOSSES
 from ballproof.errors import InputError
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ballproof.attack.asking import Network, ask, chunks, evaluating, slope
-from ballproof.attack.findings import Findings
-from ballproof.attack.goal import Goal, Target, goal_of
-from ballproof.attack.recheck import recheck
-from ballproof.attack.result import AttackResult
-from ballproof.attack.space import reach, start, useful
+from ballproof.attacks.asking import Network, ask, chunks, evaluating, slope
+from ballproof.attacks.findings import Findings
+from ballproof.attacks.goal import Goal, Target, goal_of
+from ballproof.attacks.recheck import recheck
+from ballproof.attacks.result import AttackResult
+from ballproof.attacks.space import reach, start, useful
 from ballproof.problems import Region
 
 

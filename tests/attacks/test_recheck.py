@@ -7,9 +7,9 @@ import torch
 from small_nets import REGIONS, inputs, plane_net, region
 from torch import Tensor, nn
 
-from ballproof.attack import PGD, recheck, search
-from ballproof.attack.goal import Misclassify
-from ballproof.attack.space import rounding
+from ballproof.attacks import PGD, recheck, search
+from ballproof.attacks.goal import Misclassify
+from ballproof.attacks.space import rounding
 from ballproof.errors import SoundnessError
 
 

@@ -10,7 +10,7 @@ import torch
 from small_nets import REGIONS, inputs, label_margins, plane_net, region
 from torch import nn
 
-from ballproof.attack import ATTACKS, BIM, FGSM, PGD, run_attack
+from ballproof.attacks import ATTACKS, BIM, FGSM, PGD, run_attack
 from ballproof.errors import InputError
 from ballproof.networks import as_graph
 from ballproof.problems import L1, L2, Linf, Property, classified_as

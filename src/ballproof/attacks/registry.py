@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from ballproof.attack.asking import Network
-from ballproof.attack.goal import Target
-from ballproof.attack.pgd import BIM, FGSM, PGD
-from ballproof.attack.result import AttackResult
+from ballproof.attacks.asking import Network
+from ballproof.attacks.goal import Target
+from ballproof.attacks.pgd import BIM, FGSM, PGD
+from ballproof.attacks.result import AttackResult
 from ballproof.errors import InputError
 from ballproof.problems import Region
 
