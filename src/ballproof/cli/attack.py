@@ -39,6 +39,7 @@ def attack(
     from ballproof.data import load
     from ballproof.evaluate import load_model
     from ballproof.evaluate.attacked import attack_data
+    from ballproof.problems import ball
     from ballproof.runs import Run
 
     use_threads(threads)
@@ -47,6 +48,7 @@ def attack(
     given = {"steps": steps, "step_size": step_size, "restarts": restarts} if attack == "pgd" else {}
     given = {"steps": steps, "step_size": step_size} if attack == "bim" else given
     method = named_attack(attack, loss=loss, **given, **({} if attack == "fgsm" else {"seed": seed}))
+    ball(norm, examples.inputs[:1], eps, None)  # refuses a bad eps before anything is written
     asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
     run = Run.start(out, "attack", asked, resume=False) if out is not None else None
     started = time.perf_counter()

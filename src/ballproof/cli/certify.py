@@ -42,6 +42,7 @@ def certify(
     from ballproof.evaluate.curve import accuracy_curve
     from ballproof.evaluate.results import write_results
     from ballproof.evaluate.twins import save_twins
+    from ballproof.networks import as_graph
     from ballproof.problems import ball
     from ballproof.report import write_report
     from ballproof.runs import Run
@@ -60,7 +61,7 @@ def certify(
         memory=memory * 2**20,
         seed=seed,
     )
-    ball(norm, examples.inputs[:1], eps, settings.clip)  # refuses a bad eps before anything is written
+    as_graph(network, ball(norm, examples.inputs[:1], eps, settings.clip))  # refuses before anything is written
     asked = {**settings.as_dict(), "model": _named(model), "data": data, "split": split, "n": len(examples.labels)}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume)
