@@ -13,9 +13,7 @@ from hypothesis import settings
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
-settings.register_profile(
-    "ballproof", deadline=None, derandomize=True, database=None
-)  # no test depends on time or luck
+settings.register_profile("ballproof", deadline=None, derandomize=True, database=None)  # no test depends on time or luck
 settings.load_profile("ballproof")
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

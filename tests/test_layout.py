@@ -21,10 +21,7 @@ def named_rooms(text: str) -> list[str]:
     """The rooms in the first column of the table under the heading `Rooms`, top to bottom, without `.py` and `/`."""
     section = re.split(r"^## ", text, flags=re.MULTILINE)
     (rooms,) = [part for part in section if part.startswith("Rooms")]
-    return [
-        m.group(1).removesuffix("/").removesuffix(".py")
-        for m in re.finditer(r"^\| `([\w./]+)` \|", rooms, re.MULTILINE)
-    ]
+    return [m.group(1).removesuffix("/").removesuffix(".py") for m in re.finditer(r"^\| `([\w./]+)` \|", rooms, re.MULTILINE)]
 
 
 ROOMS = named_rooms((ROOT / "docs" / "architecture.md").read_text())
@@ -66,9 +63,7 @@ def test_every_room_is_in_the_table_and_every_name_in_it_is_a_room() -> None:
 
 
 def test_the_table_holds_the_order_of_the_design() -> None:
-    fixed = (
-        "errors values operations graph networks problems verdict bounds attacks data train evaluate report cli".split()
-    )
+    fixed = "errors values operations graph networks problems verdict bounds attacks data train evaluate report cli".split()
     assert [room for room in ROOMS if room in fixed] == fixed and ROOMS[-1] == "cli"
 
 

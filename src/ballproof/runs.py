@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -63,7 +63,8 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        return self.read_json(CONFIG)
+        found: dict[str, Any] = self.read_json(CONFIG)
+        return found
 
     def write_bytes(self, name: str, content: bytes) -> Path:
         """Written beside, flushed to the disk, renamed: a reader sees the old file or the new one."""
@@ -88,7 +89,7 @@ class Run:
     def has(self, name: str) -> bool:
         return (self.path / name).is_file()
 
-    def append(self, name: str, rows: list[Mapping[str, Any]]) -> None:
+    def append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a JSON-lines journal and flush them to the disk."""
         with (self.path / name).open("ab") as file:
             file.write("".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -16,7 +16,7 @@ class Status(Enum):
     UNKNOWN = "neither proven nor refuted"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verdict:
     """An outcome with its evidence.
 

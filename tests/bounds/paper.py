@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def dual_value(weights: list[Array], biases: list[Array], ends: list[tuple[Array, Array]], c: Array, x: Array, eps: float) -> float:
+def dual_value(
+    weights: list[Array], biases: list[Array], ends: list[tuple[Array, Array]], c: Array, x: Array, eps: float
+) -> float:
     """J(x, nu) of Theorem 1 for the objective c, with the pre-activation ends of every hidden layer."""
     value = 0.0
     nu = -c

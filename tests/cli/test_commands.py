@@ -118,7 +118,19 @@ def test_help_comes_without_torch() -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_training_resumes_to_the_same_weights(trained: Path, tmp_path: Path, how: signal.Signals) -> None:
-    command = [sys.executable, "-m", "ballproof", "train", *TINY, "--lr", "3e-3", "--eps-until", "2", "--out", str(tmp_path / "t")]
+    command = [
+        sys.executable,
+        "-m",
+        "ballproof",
+        "train",
+        *TINY,
+        "--lr",
+        "3e-3",
+        "--eps-until",
+        "2",
+        "--out",
+        str(tmp_path / "t"),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ})
     log = tmp_path / "t" / "log.jsonl"
     for _ in range(600):

@@ -15,7 +15,6 @@ from ballproof.bounds import margins
 from ballproof.data import Dataset, load
 from ballproof.errors import InputError, SoundnessError
 from ballproof.evaluate import CertifySettings, certify
-
 from ballproof.evaluate.curve import accuracy_curve
 from ballproof.evaluate.results import write_results
 from ballproof.evaluate.twins import save_twins

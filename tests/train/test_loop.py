@@ -11,13 +11,13 @@ from ballproof.data import Dataset, load
 from ballproof.errors import InputError
 from ballproof.networks.architectures import build
 from ballproof.runs import Run
-from ballproof.train import Trainer, TrainConfig, make_config, read_recipe, recipe_names
+from ballproof.train import TrainConfig, Trainer, make_config, read_recipe, recipe_names
 from ballproof.train.loop import LOG, Progress
 
 CONFIG = TrainConfig(model="mlp", method="interval", epochs=2, batch=64, eps_until=1, attack_steps=2, evaluate=40, limit=300)
 
 
-class Interrupted(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -52,10 +52,10 @@ def test_resumed_training_is_equal_bit_for_bit(tmp_path: Path, stop: int, optimi
         if count == stop:
             broken.save()
         if count == stop + 1:
-            raise Interrupted
+            raise StoppedError
 
     broken.watch = watch
-    with pytest.raises(Interrupted):
+    with pytest.raises(StoppedError):
         broken.fit()
     again = trainer(tmp_path / "broken", config, resume=True)
     again.fit()

@@ -7,4 +7,3 @@ from ballproof.attacks.registry import ATTACKS, Attack, named_attack
 from ballproof.attacks.result import AttackResult
 
 __all__ = ["ATTACKS", "BIM", "FGSM", "PGD", "Attack", "AttackResult", "attack", "named_attack", "recheck", "run_attack"]
-

@@ -27,9 +27,7 @@ def step(graph: Graph, node: Node, known: Mapping[str, Interval], constants: Map
     return node.operation.interval(*arguments(graph, node, known, constants))
 
 
-def arguments(
-    graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]
-) -> tuple[Argument, ...]:
+def arguments(graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> tuple[Argument, ...]:
     """What the rules of an operation take: intervals for what varies, tensors for constants."""
     return tuple(known[i] if graph.node[i].varies else constants[i] for i in node.inputs)
 

@@ -143,5 +143,3 @@ class LinearPass:
 
 def _count(shape: tuple[int, ...]) -> int:
     return int(torch.Size(shape).numel())
-
-

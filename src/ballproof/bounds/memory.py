@@ -40,9 +40,7 @@ class Budget:
         """How many examples fit at once if each is to have room for some queries; at least one."""
         return max(1, self.bytes // (LIVE_COPIES * queries * widest * torch.finfo(dtype).bits // 8))
 
-    def over_queries(
-        self, ask: Callable[[Tensor], T], queries: Tensor, batch: int, widest: int, dtype: torch.dtype
-    ) -> list[T]:
+    def over_queries(self, ask: Callable[[Tensor], T], queries: Tensor, batch: int, widest: int, dtype: torch.dtype) -> list[T]:
         """`ask` on slices of axis 1 that fit; a slice for which the device has no memory is halved and asked again."""
         chunk, start, answers = self.queries(batch, widest, dtype), 0, []
         while start < queries.shape[1]:

@@ -48,8 +48,7 @@ class Dataset:
     def subset(self, chosen: Sequence[int] | Tensor) -> Dataset:
         """The examples at these places, in this order."""
         index = torch.as_tensor(chosen, dtype=torch.long)
-        parts = {"inputs": self.inputs[index], "labels": self.labels[index], "indices": self.indices[index]}
-        return replace(self, **parts)
+        return replace(self, inputs=self.inputs[index], labels=self.labels[index], indices=self.indices[index])
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels in order, `size` at a time."""

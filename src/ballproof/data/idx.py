@@ -40,7 +40,7 @@ def load_idx(name: str, split: str, folder: Path) -> Dataset:
     """Shape (1, 28, 28), pixels in [0, 1]; `note` says so where a .gz file is not byte for byte the published one."""
     notes: list[str] = []
     images, labels = (_read(name, folder, stem, notes) for stem in FILES[split])
-    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):  # noqa: PLR2004
+    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
         raise InputError(f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together")
     inputs = torch.from_numpy(images.astype(np.float32) / 255).unsqueeze(1)
     return Dataset(inputs, torch.from_numpy(labels.astype(np.int64)), name, split, 10, note="; ".join(notes))
@@ -72,7 +72,7 @@ def _find(name: str, folder: Path, stem: str) -> Path:
 
 def parse_idx(content: bytes, path: Path, source: str) -> NDArray[np.uint8]:
     """The array in an IDX file of bytes; anything else is refused, naming the file."""
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":  # noqa: PLR2004
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise InputError(f"{path} is not an IDX file of bytes; fetch it again from {source}")
     axes = content[3]
     head = 4 + 4 * axes

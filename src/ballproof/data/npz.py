@@ -35,14 +35,14 @@ def load_npz(path: Path, split: str) -> Dataset:
 def _pick(arrays: np.lib.npyio.NpzFile, names: tuple[str, ...], split: str, path: Path) -> NDArray[np.generic]:
     for name in (*(f"{n}_{split}" for n in names), *names):
         if name in arrays.files:
-            return arrays[name]  # type: ignore[no-any-return]
+            return arrays[name]
     raise InputError(f"{path} holds {', '.join(arrays.files) or 'nothing'}, expected one of {', '.join(names)}")
 
 
 def _dataset(inputs: NDArray[np.generic], labels: NDArray[np.generic], path: Path, split: str) -> Dataset:
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
         raise InputError(f"{path}: labels are {labels.dtype} of shape {labels.shape}, expected integers (n,)")
-    if inputs.ndim < 2:  # noqa: PLR2004
+    if inputs.ndim < 2:
         raise InputError(f"{path}: inputs have shape {inputs.shape}, expected (n, *shape)")
     if inputs.dtype == np.uint8:
         inputs = inputs.astype(np.float32) / 255

@@ -8,8 +8,8 @@ from ballproof.data.dataset import Dataset
 from ballproof.errors import InputError
 
 
-def points(count: int = 12, radius: float = 0.08, seed: int = 3) -> Dataset:
-    """`count` points of the unit square, pairwise further than 2 * radius apart in every sense of the box (Linf).
+def points(count: int = 12, radius: float = 0.08, seed: int = 3, gap: float = 1.25) -> Dataset:
+    """`count` points of the unit square whose boxes of this radius do not meet, even blown up by the factor `gap`.
 
     Labels are drawn at random, both classes present. Raises `InputError` if so many do not fit.
     """
@@ -19,10 +19,10 @@ def points(count: int = 12, radius: float = 0.08, seed: int = 3) -> Dataset:
         if len(kept) == count:
             break
         point = torch.rand(2, generator=generator)
-        if all(float((point - other).abs().max()) > 2 * radius for other in kept):
+        if all(float((point - other).abs().max()) > 2 * gap * radius for other in kept):
             kept.append(point)
     if len(kept) < count:
         raise InputError(f"`count` is {count}: so many boxes of radius {radius} do not fit into the unit square")
-    labels = (torch.rand(count, generator=generator) > 0.5).long()  # noqa: PLR2004
+    labels = (torch.rand(count, generator=generator) > 0.5).long()
     labels[:2] = torch.tensor([0, 1])
     return Dataset(torch.stack(kept), labels, "points", "train", 2)

@@ -27,7 +27,7 @@ class PlaneNet:
     uncertified: list[float] = field(default_factory=list)
 
 
-def train_plane(data: Dataset, robust: bool, steps: int, seed: int = 1, lr: float = 2e-3) -> PlaneNet:
+def train_plane(data: Dataset, robust: bool, steps: int, lr: float, seed: int = 1) -> PlaneNet:
     """The 2-100-2 network on all points at once: by cross-entropy, or by the robust loss at the full radius.
 
     The radius of the robust loss grows from 0 over the first half: from the start it would be too hard to begin with.
@@ -40,7 +40,7 @@ def train_plane(data: Dataset, robust: bool, steps: int, seed: int = 1, lr: floa
         clean = F.cross_entropy(net.module(data.inputs), data.labels)
         worst = robust_loss(net.module, data.inputs, data.labels, eps, clip=None) if robust else clean
         optimizer.zero_grad()
-        worst.backward()  # type: ignore[no-untyped-call]
+        worst.backward()
         optimizer.step()
         if step % 10 == 9:
             _watch(net, data, clean.item())
@@ -77,7 +77,8 @@ def images(module: nn.Module, center: Tensor, radius: float, count: int = 4000) 
     axis = torch.linspace(-radius, radius, side)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2) + center
     with torch.no_grad():
-        return module(grid)
+        found: Tensor = module(grid)
+    return found
 
 
 def outer_polygon(module: nn.Module, center: Tensor, radius: float, method: str, directions: int = 48) -> Tensor:
@@ -91,4 +92,5 @@ def outer_polygon(module: nn.Module, center: Tensor, radius: float, method: str,
         rows = normals.to(center.dtype).unsqueeze(0)
         support = lower_bounds(module, Linf(center.unsqueeze(0), radius), rows, method)[0].double()
     pairs = torch.stack([normals, normals.roll(-1, 0)], 1)
-    return torch.linalg.solve(pairs, torch.stack([support, support.roll(-1, 0)], 1))
+    corners: Tensor = torch.linalg.solve(pairs, torch.stack([support, support.roll(-1, 0)], 1))
+    return corners

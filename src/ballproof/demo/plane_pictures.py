@@ -36,8 +36,8 @@ def _boxes(axes: Any, data: Dataset, proven: Tensor) -> None:
 
     for point, label, safe in zip(data.inputs.tolist(), data.labels.tolist(), proven.tolist(), strict=True):
         corner = (point[0] - RADIUS, point[1] - RADIUS)
-        style = {"linewidth": 1.0, "edgecolor": DARK} if safe else {"linewidth": 3.0, "edgecolor": "#e53e3e"}
-        axes.add_patch(Rectangle(corner, 2 * RADIUS, 2 * RADIUS, fill=False, **style))
+        width, color = (1.0, DARK) if safe else (3.0, "#e53e3e")
+        axes.add_patch(Rectangle(corner, 2 * RADIUS, 2 * RADIUS, fill=False, linewidth=width, edgecolor=color))
         axes.plot(*point, marker="s" if label else "o", color=RED if label else BLUE, markersize=5)
     axes.set(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
 

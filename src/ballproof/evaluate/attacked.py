@@ -46,7 +46,7 @@ def attack_data(
     if run:
         buffer = BytesIO()
         arrays = {"inputs": torch.cat(points).numpy(), "predictions": torch.cat(answers).numpy()}
-        np.savez_compressed(buffer, **arrays, labels=data.labels.numpy(), indices=np.asarray(data.indices))
+        np.savez_compressed(buffer, **arrays, labels=data.labels.numpy(), indices=np.asarray(data.indices))  # type: ignore[arg-type]
         run.write_bytes(ADVERSARIAL, buffer.getvalue())
     n = len(data.labels)
     return {"n": n, "clean_accuracy": clean / max(1, n), "attacked_accuracy": standing / max(1, n)}

@@ -69,7 +69,7 @@ class Table:
         share = {k: sum(bool(r[k]) for r in self.rows) / max(1, n) for k in ("correct", "attacked", "certified")}
         attacked = 1 - share["attacked"] if self.settings.attack_steps else share["correct"]
         method = self.settings.method if isinstance(self.settings.method, str) else repr(self.settings.method)
-        told = {"n": n, "clean_accuracy": share["correct"], "attacked_accuracy": attacked}
+        told: dict[str, Any] = {"n": n, "clean_accuracy": share["correct"], "attacked_accuracy": attacked}
         told |= {"certified_accuracy": share["certified"], "method": method, "eps": self.settings.eps}
         return told | {"norm": self.settings.norm, "seconds": sum(r["seconds"] for r in self.rows)}
 
@@ -99,7 +99,7 @@ def certify(
         settings = CertifySettings(eps=eps, method=method, **more)
     done = run.rows(ROWS) if run else []
     rows = list(done)
-    with _evaluation(network):
+    with _Evaluation(network):
         for x, y, index in _batches(data, settings.batch, len(done)):
             fresh = _rows(network, x, y, index, settings)
             if run:
@@ -165,7 +165,7 @@ def _batches(data: Batches, size: int, skip: int) -> Iterator[tuple[Tensor, Tens
             yield x[part], y[part], index[start - fresh : start - fresh + size]
 
 
-class _evaluation:
+class _Evaluation:
     """Evaluation mode inside, the former mode after."""
 
     def __init__(self, network: nn.Module | Graph) -> None:

@@ -114,9 +114,7 @@ def _statistics(x: Tensor, name: str) -> Statistics:
     axes = [a for a in range(x.ndim) if a != 1]
     count = x.numel() // x.shape[1]
     if count < 2:
-        raise InputError(
-            f"`x` gives one value a channel at `{name}`; the statistics of a batch need two or more examples"
-        )
+        raise InputError(f"`x` gives one value a channel at `{name}`; the statistics of a batch need two or more examples")
     return Statistics(x.mean(axes), x.var(axes, correction=0), count)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ def mlp(shape: Shape, classes: int = 10, hidden: Sequence[int] = (128, 128)) -> 
     """Fully connected layers with rectifiers between them."""
     flatten = [nn.Flatten()] if len(shape) > 1 else []
     sizes = [torch.Size(shape).numel(), *hidden]
-    layers = [m for a, b in zip(sizes[:-1], sizes[1:], strict=True) for m in (nn.Linear(a, b), nn.ReLU())]
+    layers = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*flatten, *layers, nn.Linear(sizes[-1], classes))
 
 
@@ -141,6 +142,6 @@ def build(name: str, shape: Shape, classes: int) -> nn.Module:
 
 def _map(shape: Shape, factor: int, name: str) -> tuple[int, int]:
     """Channels and cells of an image shape whose sides the strides divide."""
-    if len(shape) != 3 or shape[1] % factor or shape[2] % factor:  # noqa: PLR2004
+    if len(shape) != 3 or shape[1] % factor or shape[2] % factor:
         raise InputError(f"`{name}` takes images (channels, height, width) with sides divisible by {factor}, not {shape}")
     return shape[0], shape[1] * shape[2]

@@ -46,7 +46,7 @@ def capture(module: nn.Module, example: Tensor) -> ExportedProgram:
         try:
             shapes = ({0: exporter.Dim.DYNAMIC},)
             program = exporter.export(module, (batch,), dynamic_shapes=shapes, strict=False)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - torch.export raises whatever a forward raises
             raise _explained(error, example) from None
     _check_batch_range(program)
     return program

@@ -22,9 +22,7 @@ CREATION = {
 }
 """The result depends on the shapes of the arguments, not on their values."""
 
-ROWWISE = {
-    f"aten.{n}" for n in ("expand", "expand_as", "repeat", "view", "reshape", "add", "sub", "mul", "div", "neg", "cat")
-}
+ROWWISE = {f"aten.{n}" for n in ("expand", "expand_as", "repeat", "view", "reshape", "add", "sub", "mul", "div", "neg", "cat")}
 """Constant calls that may have the batch as axis 0: every row is the same, so one row, broadcast, is the value."""
 
 SAME = {f"aten.{n}" for n in ("alias", "lift_fresh_copy", "lift_fresh", "clone", "contiguous", "detach_")}
@@ -61,9 +59,7 @@ class Constants:
             return [self._one(_call(node, arguments, refs, k), refs, label, source) for k in picks]
         found = self._one(_call(node, arguments, refs), refs, label, source)
         if rows and self.builder.shape(found)[:1] != (1,):
-            raise UnsupportedError(
-                "a constant whose values depend on the batch size; supported: the same for every example"
-            )
+            raise UnsupportedError("a constant whose values depend on the batch size; supported: the same for every example")
         return found
 
     def _one(self, call: Call, refs: list[Ref], label: str, source: str) -> Ref:

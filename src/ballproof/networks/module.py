@@ -102,9 +102,7 @@ def _needed(nodes: list[Fx]) -> list[Fx]:
 def _output(walk: Walk, program: ExportedProgram, node: Fx) -> str:
     """The name of the only output, which must be one float tensor that depends on the input."""
     if not program.call_spec.out_spec.is_leaf():
-        raise UnsupportedError(
-            "`network` returns several values or a collection; supported: one tensor (batch, *output)"
-        )
+        raise UnsupportedError("`network` returns several values or a collection; supported: one tensor (batch, *output)")
     (returned,) = node.all_input_nodes
     name = walk.found.get(returned)
     if not isinstance(name, str) or not walk.builder.nodes[name].varies:

@@ -25,9 +25,7 @@ class Sum2(Elementwise):
 
     def pull_back(self, cotangent: Tensor, arguments: Arguments, shapes: tuple[Shape, ...]) -> Arguments:
         signed = (cotangent if s > 0 else -cotangent for s in self.signs)
-        return tuple(
-            reduce_to(c, s) if a is None else None for c, a, s in zip(signed, arguments, shapes, strict=True)
-        )
+        return tuple(reduce_to(c, s) if a is None else None for c, a, s in zip(signed, arguments, shapes, strict=True))
 
     def constant_term(self, arguments: Arguments, shapes: tuple[Shape, ...]) -> Tensor | None:
         constant = next((a for a in arguments if a is not None), None)
@@ -100,9 +98,7 @@ class Multiply(Elementwise):
 
     def pull_back(self, cotangent: Tensor, arguments: Arguments, shapes: tuple[Shape, ...]) -> Arguments:
         constant = _constant(arguments)
-        return tuple(
-            reduce_to(cotangent * constant, s) if a is None else None for a, s in zip(arguments, shapes, strict=True)
-        )
+        return tuple(reduce_to(cotangent * constant, s) if a is None else None for a, s in zip(arguments, shapes, strict=True))
 
     def constant_term(self, arguments: Arguments, shapes: tuple[Shape, ...]) -> None:
         return None

@@ -38,5 +38,3 @@ class AveragePool(Affine):
             return F.avg_pool1d(inputs[0], *settings[:4], included) * scale
         call = F.avg_pool2d if len(self.kernel) == 2 else F.avg_pool3d
         return call(inputs[0], *settings, self.divisor)
-
-

@@ -47,8 +47,9 @@ class ConvolutionTransposed(Affine):
         assert weight is not None
         call = FORWARD[len(self.stride) - 1]
         pulled = call(cotangent, weight, None, self.stride, self.padding, self.dilation, self.groups)
-        sizes = tuple(slice(0, n) for n in shapes[0][1:])
-        return (pulled[(..., *sizes)], *(None for _ in arguments[1:]))
+        for axis, size in enumerate(shapes[0][1:], 2):
+            pulled = pulled.narrow(axis, 0, size)
+        return (pulled, *(None for _ in arguments[1:]))
 
     def constant_term(self, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]) -> Tensor | None:
         return None if len(arguments) == 2 else super().constant_term(arguments, shapes)

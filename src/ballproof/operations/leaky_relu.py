@@ -26,11 +26,11 @@ class LeakyRelu(Scalar):
             raise UnsupportedError(f"LeakyRelu with negative_slope={self.negative_slope}; supported: a finite one >= 0")
 
     @property
-    def shape(self) -> Literal["convex", "concave"]:  # type: ignore[override]
+    def shape(self) -> Literal["convex", "concave"]:
         return "convex" if self.negative_slope <= 1 else "concave"
 
     @property
-    def pieces(self) -> tuple[tuple[float, float], ...]:  # type: ignore[override]
+    def pieces(self) -> tuple[tuple[float, float], ...]:
         return (self.negative_slope, 0.0), (1.0, 0.0)
 
     def forward(self, *inputs: Tensor) -> Tensor:

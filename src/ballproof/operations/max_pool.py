@@ -73,9 +73,7 @@ class MaxPool(Nonlinear):
         assert isinstance(x, Interval)
         return (x.lower < x.upper,)
 
-    def pull_slopes(
-        self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]
-    ) -> tuple[Tensor, ...]:
+    def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
         index, _ = window_index(self, shapes[0])
         spread = (cotangent.unsqueeze(-1) * slopes[0].unsqueeze(1)).flatten(2)
         pulled = spread.new_zeros(*spread.shape[:2], torch.Size(shapes[0]).numel())

@@ -13,17 +13,17 @@ class Boxlike(Region):
     """A region that is its box."""
 
     def minimum(self, cotangent: Tensor) -> Tensor:
+        """center · c - radius · |c|: as fast as lower · max(c, 0) + upper · min(c, 0), and the parts serve `extent`."""
+        return self.extent(cotangent).lower
+
+    def minimizer(self, cotangent: Tensor) -> Tensor:
         box = self.box()
-        return inner(cotangent, box.center) - inner(cotangent.abs(), box.radius)
+        return torch.where(cotangent >= 0, box.lower.unsqueeze(1), box.upper.unsqueeze(1))
 
     def extent(self, cotangent: Tensor) -> Interval:
         box = self.box()
         middle, reach = inner(cotangent, box.center), inner(cotangent.abs(), box.radius)
         return Interval(middle - reach, middle + reach)
-
-    def minimizer(self, cotangent: Tensor) -> Tensor:
-        box = self.box()
-        return torch.where(cotangent >= 0, box.lower.unsqueeze(1), box.upper.unsqueeze(1))
 
     def project(self, x: Tensor) -> Tensor:
         box = self.box()
@@ -33,11 +33,11 @@ class Boxlike(Region):
         box = self.box()
         return ((x >= box.lower - tolerance) & (x <= box.upper + tolerance)).flatten(1).all(1)
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+    def draw(self, generator: torch.Generator | None) -> Tensor:
         """Uniform in the box, with a quarter of the coordinates at an end."""
         box = self.box()
-        draw = torch.rand((2, *self.like.shape), generator=generator, dtype=self.dtype).to(self.device)
-        share = torch.where(draw[1] < 0.25, draw[0].round(), draw[0])  # noqa: PLR2004
+        share, end = torch.rand((2, *self.like.shape), generator=generator, dtype=self.dtype).to(self.device)
+        share = torch.where(end < 0.25, share.round(), share)
         return self.project(box.lower + share * box.width)
 
     def step(self, gradient: Tensor) -> Tensor:

@@ -8,72 +8,64 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ballproof.problems.centered import Centered
 from ballproof.problems.cutball import CutBall
-from ballproof.problems.region import inner
 
 
-@dataclass(frozen=True, eq=False)
-class L1(CutBall, Centered):
+@dataclass(frozen=True, eq=False, repr=False)
+class L1(CutBall):
     """All x of the valid range whose coordinates differ from the center's by eps in sum.
 
     Cut with the range, the support function is a fractional knapsack: spend eps on the coordinates with the largest
-    |c_i|, each up to its room r_i. Its dual, for a price s >= 0, is eps s + sum_i r_i max(|c_i| - s, 0); any s is sound.
+    |c_i|, each up to its room. Its multiplier is the price |c_k| of the coordinate k in which eps runs out.
     """
 
     norm: ClassVar[str] = "l1"
 
-    def free_minimum(self, cotangent: Tensor) -> Tensor:
-        return inner(cotangent, self.center) - cotangent.flatten(2).abs().amax(2) * self.reach.flatten(1)
+    def free_gain(self, cotangent: Tensor) -> Tensor:
+        return cotangent.flatten(2).abs().amax(2) * self.reach.flatten(1)
 
-    def free_minimizer(self, cotangent: Tensor) -> Tensor:
-        flat = cotangent.flatten(2)
-        at = flat.abs().argmax(2, keepdim=True)
-        unit = torch.zeros_like(flat).scatter(2, at, flat.gather(2, at).sign()).reshape(cotangent.shape)
-        return self.center.unsqueeze(1) - self.reach.unsqueeze(1) * unit
+    def spend(self, size: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+        ordered, order = size.sort(2, descending=True)
+        rooms = room.gather(2, order)
+        taken = torch.minimum(rooms, (self.reach.reshape(-1, 1, 1) - (rooms.cumsum(2) - rooms)).clamp(min=0))
+        short = taken < rooms
+        price = ordered.gather(2, short.to(torch.int8).argmax(2, keepdim=True))
+        price = torch.where(short.any(2, keepdim=True), price, torch.zeros_like(price))
+        taken = torch.where(ordered > price, rooms, torch.where(ordered < price, torch.zeros_like(taken), taken))
+        return torch.zeros_like(taken).scatter(2, order, taken), price
 
-    def displacement(self, size: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
-        """The knapsack's filling, and the price of the coordinate that it ends in."""
-        ordered, index = size.sort(2, descending=True)
-        rooms = room.gather(2, index)
-        before = rooms.cumsum(2) - rooms
-        taken = torch.minimum(rooms, (self.reach.reshape(-1, 1, 1) - before).clamp(min=0))
-        last = (taken < rooms).to(torch.int8).argmax(2, keepdim=True)
-        ends = (taken < rooms).any(2, keepdim=True)
-        price = torch.where(ends, ordered.gather(2, last), torch.zeros_like(ordered[..., :1]))
-        return torch.zeros_like(taken).scatter(2, index, taken), price
+    def lagrangian(self, size: Tensor, moves: Tensor, multiplier: Tensor) -> Tensor:
+        return (moves * (size - multiplier)).sum(2) + multiplier.squeeze(2) * self.reach.flatten(1)
 
-    def dual_value(self, size: Tensor, room: Tensor) -> Tensor:
-        """What the range and the ball allow at most, by the dual at the best price; `(batch, query)`."""
-        with torch.no_grad():
-            _, price = self.displacement(size, room)
-        return self.reach.reshape(-1, 1) * price.squeeze(2) + (room * (size - price).clamp(min=0)).sum(2)
+    def length(self, moves: Tensor) -> Tensor:
+        return moves.abs().sum(-1)
 
-    def length(self, x: Tensor) -> Tensor:
-        return x.flatten(1).abs().sum(1)
+    def nearest(self, distance: Tensor, room: Tensor) -> Tensor:
+        """min(max(distance - s, 0), room) for the threshold s >= 0 at which the moves sum to eps.
 
-    def shrink(self, x: Tensor) -> Tensor:
-        """Soft thresholding towards the center, cut with the range, at the least threshold that stays in the ball.
-
-        The nearest point of ball and range moves coordinate i from the center by min(max(|d_i| - s, 0), its room),
-        where d = x - center, for some s >= 0, by the optimality conditions.
+        The sum is piecewise linear in s: going down, a coordinate starts to move at its distance and stops at its
+        distance - room. Sorted, the number that move and the sum at each of these points are running sums.
         """
-        d = x - self.center
-        top = d.abs().flatten(1).amax(1)
+        points = torch.cat([distance, (distance - room).clamp(min=0)], 2)
+        change = torch.cat([torch.ones_like(distance), -torch.ones_like(distance)], 2)
+        point, order = points.sort(stable=True, dim=2, descending=True)
+        moving = change.gather(2, order).cumsum(2)
+        gap = point[..., :-1] - point[..., 1:]
+        total = (moving[..., :-1] * gap).cumsum(2)
+        eps = self.reach.reshape(-1, 1, 1)
+        reached = total >= eps
+        at = reached.to(torch.int8).argmax(2, keepdim=True)
+        excess = (total.gather(2, at) - eps).clamp(min=0) / moving.gather(2, at).clamp(min=1)
+        threshold = torch.where(reached.any(2, keepdim=True), point.gather(2, at + 1) + excess, 0.0)
+        return (distance - threshold).clamp(min=0).minimum(room)
 
-        def at(share: Tensor) -> Tensor:
-            threshold = ((1 - share) * top).reshape(-1, *(1 for _ in x.shape[1:]))
-            return self.cut(self.center + d.sign() * (d.abs() - threshold).clamp(min=0))
-
-        return self.search(x, at)
+    def direction(self, normal: Tensor, power: Tensor) -> Tensor:
+        size = normal.abs() / normal.abs().amax(1, keepdim=True)
+        moves = normal.sign() * size**power
+        return moves / self.length(moves).unsqueeze(1)
 
     def step(self, gradient: Tensor) -> Tensor:
         """All on the coordinate with the largest gradient."""
         flat = gradient.flatten(1)
         at = flat.abs().argmax(1, keepdim=True)
         return torch.zeros_like(flat).scatter(1, at, flat.gather(1, at).sign()).reshape(gradient.shape)
-
-    def raw_sample(self, draw: Tensor, share: Tensor) -> Tensor:
-        """Signed shares of eps; a cube of the normal draw makes a few coordinates large."""
-        cubed = draw**3
-        return cubed / cubed.flatten(1).abs().sum(1).clamp(min=1e-12).reshape(-1, *(1 for _ in draw.shape[1:])) * share

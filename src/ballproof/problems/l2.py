@@ -8,75 +8,63 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ballproof.problems.centered import Centered
 from ballproof.problems.cutball import CutBall
-from ballproof.problems.region import across, inner
+from ballproof.problems.region import across
 
 
-@dataclass(frozen=True, eq=False)
-class L2(CutBall, Centered):
+@dataclass(frozen=True, eq=False, repr=False)
+class L2(CutBall):
     """All x of the valid range with Euclidean distance <= eps from the center.
 
-    Cut with the range, the support function is the maximum over s >= 0 of its dual,
-    g(s) = min over the range of c·x + (s/2)(|x - x0|^2 - eps^2): any s is sound. The minimum moves coordinate i by
-    min(|c_i| / s, r_i) against c_i, where r_i is its room in the range, and the best s makes that vector eps long.
+    Cut with the range, for a multiplier w >= 0 of the ball the best move is m_i = min(|c_i| / w, r_i), and the best w
+    makes it eps long. The same search finds the nearest point, whose moves are min(t |x_i - x0_i|, r_i).
     """
 
     norm: ClassVar[str] = "l2"
 
-    def free_minimum(self, cotangent: Tensor) -> Tensor:
-        return inner(cotangent, self.center) - safe_norm(cotangent.flatten(2)) * self.reach.flatten(1)
+    def free_gain(self, cotangent: Tensor) -> Tensor:
+        return self.length(cotangent.flatten(2)) * self.reach.flatten(1)
 
-    def free_minimizer(self, cotangent: Tensor) -> Tensor:
-        flat = cotangent.flatten(2)
-        unit = flat / safe_norm(flat).unsqueeze(2).clamp(min=torch.finfo(flat.dtype).tiny)
-        return self.center.unsqueeze(1) - self.reach.unsqueeze(1) * unit.reshape(cotangent.shape)
+    def spend(self, size: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+        t = self._stretch(size, room)
+        return torch.where(size > 0, torch.minimum(t * size, room), torch.zeros_like(room)), 1 / t
 
-    def displacement(self, size: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
-        """Coordinates sorted by their breakpoint r_i / |c_i|; between two of them |min(t|c|, r)|^2 = A t^2 + B."""
-        eps = self.reach.reshape(-1, 1, 1)
-        order = torch.where(size > 0, room / size.clamp(min=1e-300 if size.dtype == torch.float64 else 1e-37), torch.inf)
-        point, index = order.sort(2)
-        r2, c2 = room.gather(2, index).square(), size.gather(2, index).square()
-        filled = r2.cumsum(2) - r2
-        moving = c2.flip(2).cumsum(2).flip(2)
-        best = ((eps.square() - filled).clamp(min=0) / moving.clamp(min=torch.finfo(size.dtype).tiny)).sqrt()
-        fits = (best <= point) & (moving > 0)
-        first = fits.to(torch.int8).argmax(2, keepdim=True)
-        t = torch.where(fits.any(2, keepdim=True), best.gather(2, first), torch.inf)
-        t = torch.where(torch.isinf(t), torch.full_like(t, torch.finfo(size.dtype).max**0.25), t)
-        return torch.minimum(t * size, room), t
+    def lagrangian(self, size: Tensor, moves: Tensor, multiplier: Tensor) -> Tensor:
+        left = multiplier.squeeze(2) * self.reach.flatten(1) / 2 * self.reach.flatten(1)
+        return (moves * (size - multiplier / 2 * moves)).sum(2) + left
 
-    def dual_value(self, size: Tensor, room: Tensor) -> Tensor:
-        """What the range and the ball allow at most: max over s of -g(s), with c·x0 left out; `(batch, query)`."""
-        with torch.no_grad():
-            _, t = self.displacement(size, room)
-        moved = torch.minimum(t * size, room)
-        eps = self.reach.reshape(-1, 1)
-        weight = (1 / t.clamp(min=torch.finfo(size.dtype).tiny)).squeeze(2)
-        gained = (size * moved).sum(2) - 0.5 * weight * (moved.square().sum(2) - eps.square())
-        return torch.where(eps > 0, gained, torch.zeros_like(gained))
+    def length(self, moves: Tensor) -> Tensor:
+        length: Tensor = torch.linalg.vector_norm(moves, dim=-1)
+        return length
 
-    def length(self, x: Tensor) -> Tensor:
-        return x.flatten(1).norm(dim=1)
+    def nearest(self, distance: Tensor, room: Tensor) -> Tensor:
+        """Without a range the whole distance: landing scales it into the ball."""
+        return distance if self.ends is None else self.spend(distance, room)[0]
 
-    def shrink(self, x: Tensor) -> Tensor:
-        """Scaling towards the center, cut with the range, at the largest scale that stays in the ball.
-
-        The nearest point of ball and range is clip(x0 + s (x - x0)) for some s in [0, 1], by the optimality conditions.
-        """
-        return self.search(x, lambda s: self.cut(self.center + across(s, x) * (x - self.center)))
+    def direction(self, normal: Tensor, power: Tensor) -> Tensor:
+        size = normal.abs() / normal.abs().amax(1, keepdim=True)
+        moves = normal.sign() * size**power
+        return moves / self.length(moves).unsqueeze(1)
 
     def step(self, gradient: Tensor) -> Tensor:
-        size = gradient.flatten(1).norm(dim=1)
-        return gradient / across(torch.where(size > 0, size, torch.ones_like(size)), gradient)
+        """g / |g|, by way of the largest entry: gradients as small as 1e-30 still point somewhere."""
+        top = gradient.abs().flatten(1).amax(1)
+        unit = gradient / across(torch.where(top > 0, top, torch.ones_like(top)), gradient)
+        length = self.length(unit.flatten(1))
+        return unit / across(torch.where(top > 0, length, torch.ones_like(length)), gradient)
 
-    def raw_sample(self, draw: Tensor, share: Tensor) -> Tensor:
-        return draw / across(draw.flatten(1).norm(dim=1).clamp(min=1e-12), draw) * share
+    def _stretch(self, size: Tensor, room: Tensor) -> Tensor:
+        """t > 0, `(batch, query, 1)`, for which min(t size, room) is eps long; infinite where it never is.
 
-
-def safe_norm(flat: Tensor) -> Tensor:
-    """The Euclidean norm along the last axis, with gradient 0 at 0."""
-    square = flat.square().sum(-1)
-    zero = square == 0
-    return torch.where(zero, torch.zeros_like(square), torch.where(zero, torch.ones_like(square), square).sqrt())
+        Coordinates fill up in the order of room / size; while the first k are full, |min(t size, room)|^2 = A t^2 + B.
+        """
+        kind = torch.finfo(size.dtype)
+        full = torch.where(size > 0, room / size.clamp(min=kind.tiny), torch.inf)
+        point, order = full.sort(2)
+        room2, size2 = room.gather(2, order).square(), size.gather(2, order).square()
+        B = room2.cumsum(2) - room2
+        A = size2.flip(2).cumsum(2).flip(2)
+        t = ((self.reach.reshape(-1, 1, 1).square() - B).clamp(min=0) / A.clamp(min=kind.tiny)).sqrt()
+        fits = (t <= point) & (A > 0)
+        first = t.gather(2, fits.to(torch.int8).argmax(2, keepdim=True))
+        return torch.where(fits.any(2, keepdim=True), first.clamp(min=kind.tiny**0.5), torch.inf)

@@ -8,36 +8,41 @@ import torch
 from torch import Tensor
 
 from ballproof.errors import InputError
+from ballproof.problems.checks import Index, rows
 from ballproof.problems.property import Property
 
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """That logit y exceeds every other logit; a tie violates. labels: `(batch,)`."""
+    """That logit y exceeds every other logit; a tie violates. labels: `(batch,)`, or one that serves any number.
+
+    It becomes a `Property` once the number of classes is known, which the network says.
+    """
 
     labels: Tensor
 
-    def __getitem__(self, index: list[int] | Tensor | slice) -> Label:
-        return Label(self.labels[index])
+    def __getitem__(self, index: Index) -> Label:
+        index = rows(index)
+        return self if len(self.labels) == 1 else Label(self.labels[index])
 
     def property(self, classes: int) -> Property:
-        """As margins c = e_y - e_j, one group for each wrong class j in order."""
+        """As margins c = e_y - e_j, one group for each wrong class j in order; float32 holds them exactly."""
+        if classes < 2:
+            raise InputError(f"labels need a network with 2 outputs or more, this has {classes}")
         y = self.labels
         bad = ((y < 0) | (y >= classes)).nonzero().flatten()
         if bad.numel():
             at = int(bad[0])
-            raise InputError(f"label {int(y[at])} of example {at} is out of range: the network has {classes} classes")
-        if classes < 2:  # noqa: PLR2004
-            raise InputError(f"the network has {classes} output, expected at least 2 classes")
+            raise InputError(f"`labels` holds {int(y[at])} in example {at}, expected 0 to {classes - 1}")
         other = torch.arange(classes - 1, device=y.device).expand(len(y), -1)
         other = other + (other >= y.unsqueeze(1))
         eye = torch.eye(classes, device=y.device)
-        rows = eye[y].unsqueeze(1) - eye[other]
-        return Property(rows, rows.new_zeros(1, classes - 1), tuple(range(classes - 1)))
+        margins = eye[y].unsqueeze(1) - eye[other]
+        return Property(margins, margins.new_zeros(1, classes - 1), tuple(range(classes - 1)))
 
 
 def classified_as(labels: int | Tensor | list[int]) -> Label:
-    """The property that the network answers `labels`: an int, or one for each example `(batch,)`."""
+    """The property that the network answers `labels`: an int for all, or one for each example, `(batch,)`."""
     y = torch.as_tensor(labels)
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool or y.ndim > 1:
         raise InputError(f"`labels` are {y.dtype} of shape {tuple(y.shape)}, expected integers (batch,)")

@@ -9,7 +9,7 @@ from ballproof.problems.boxlike import Boxlike
 from ballproof.problems.centered import Centered
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Linf(Centered, Boxlike):
     """All x of the valid range with |x - center| <= eps in every coordinate; eps may differ from pixel to pixel."""
 

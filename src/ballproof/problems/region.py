@@ -8,14 +8,20 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from ballproof.errors import InputError
+from ballproof.problems.checks import Index
 from ballproof.values import Interval
+
+EXTREME = 0.25
+"""The share of samples that are extreme points: enough that a dozen of draws holds some of either kind."""
 
 
 class Region(ABC):
-    """The inputs that the adversary may use, one set for each example; everything in the units of the model's input.
+    """The inputs that the adversary may use, one convex set for each example; all in the units of the model's input.
 
-    Laws, checked by the tests: every sample, projection and minimizer is contained; `minimum` is the value at the
-    minimizer and below the value at every sample; `box` is the smallest that contains the region.
+    Laws, checked by the tests: every sample, projection and minimizer is contained (tolerance 0); `minimum` is the
+    value at the minimizer, up to rounding, and not above the value at any sample; `box` is the smallest that contains
+    the region; a sub-batch answers as the whole batch does; examples do not touch each other.
     """
 
     norm: ClassVar[str]
@@ -43,12 +49,12 @@ class Region(ABC):
         return self.like.device
 
     @abstractmethod
-    def __getitem__(self, index: list[int] | Tensor | slice) -> Self:
-        """The same regions for some examples."""
+    def __getitem__(self, index: Index) -> Self:
+        """The same regions for some examples: a list, a slice, a tensor of numbers or a mask. One example: `[[i]]`."""
 
     @abstractmethod
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The same regions elsewhere, or in another floating type."""
+        """The same regions elsewhere, or with their numbers rounded to another floating type."""
 
     @abstractmethod
     def box(self) -> Interval:
@@ -56,14 +62,15 @@ class Region(ABC):
 
     @abstractmethod
     def minimum(self, cotangent: Tensor) -> Tensor:
-        """The exact minimum of `cotangent · x` over the region, `(batch, query)`; differentiable in the cotangent.
+        """The exact minimum of `cotangent · x` over the region, `(batch, query)`, up to rounding.
 
-        cotangent: `(batch or 1, query, *input)`; a batch axis of 1 is shared by all examples.
+        cotangent: `(batch or 1, query, *input)`; a batch axis of 1 is shared by all examples. Differentiable in the
+        cotangent, and in the region's own numbers where they require it (a subgradient where two minimizers tie).
         """
 
     @abstractmethod
     def minimizer(self, cotangent: Tensor) -> Tensor:
-        """A point of the region where the minimum is attained, `(batch, query, *input)`."""
+        """A point of the region where the minimum is attained, `(batch, query, *input)`. No gradient is promised."""
 
     def extent(self, cotangent: Tensor) -> Interval:
         """The exact range of `cotangent · x` over the region, `(batch, query)`."""
@@ -71,19 +78,29 @@ class Region(ABC):
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
-        """The nearest point of the region in the Euclidean distance, `(batch, *input)`."""
+        """The nearest point of the region in the Euclidean distance, `(batch, *input)`. No gradient is promised."""
 
     @abstractmethod
     def contains(self, x: Tensor, tolerance: float = 0.0) -> Tensor:
         """Which of `x (batch, *input)` lie in the region, up to `tolerance` in the region's own norm; `(batch,)`."""
 
-    @abstractmethod
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Random points, `(batch, *input)`: inside and on the boundary, corners among them."""
+        """Random points, `(batch, *input)`: inside, on the boundary, and a quarter of the time an extreme point.
+
+        generator: one of the CPU, so that the draws are the same on every device.
+        """
+        aim = torch.randn(self.batch, 1, *self.shape, generator=generator, dtype=self.dtype).to(self.device)
+        pick = torch.rand(self.batch, generator=generator).to(self.device) < EXTREME
+        points = self.draw(generator)
+        return torch.where(across(pick, points), self.minimizer(aim).squeeze(1), points)
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator | None) -> Tensor:
+        """Random points that spread over the region, `(batch, *input)`; `sample` adds the extreme ones."""
 
     @abstractmethod
     def step(self, gradient: Tensor) -> Tensor:
-        """The direction of length 1 in the region's norm that ascends fastest, `(batch, *input)`; 0 where nothing does."""
+        """The direction of length 1 in the region's norm that ascends fastest, `(batch, *input)`; 0 for gradient 0."""
 
 
 def across(value: Tensor, like: Tensor) -> Tensor:
@@ -92,8 +109,11 @@ def across(value: Tensor, like: Tensor) -> Tensor:
 
 
 def inner(cotangent: Tensor, x: Tensor) -> Tensor:
-    """`(batch or 1, query, *input) · (batch, *input) -> (batch, query)`."""
-    c, x = cotangent.flatten(2), x.flatten(1)
-    if c.shape[0] == 1:
-        return x @ c[0].T
-    return (c @ x.unsqueeze(2)).squeeze(2)
+    """`(batch or 1, query, *input) · (batch, *input) -> (batch, query)`; one matrix product for a shared cotangent."""
+    if cotangent.shape[2:] != x.shape[1:] or len(cotangent) not in (1, len(x)):
+        expected = f"({len(x)} or 1, query, {', '.join(str(n) for n in x.shape[1:])})"
+        raise InputError(f"`cotangent` has shape {tuple(cotangent.shape)}, expected {expected}")
+    c, flat = cotangent.flatten(2), x.flatten(1)
+    if len(c) == 1:
+        return flat @ c[0].T
+    return (c @ flat.unsqueeze(2)).squeeze(2)

@@ -47,7 +47,7 @@ def _edges(values: list[float], count: int = 40) -> list[float]:
     low, high = min(float(low), -1e-6), max(float(high), 1e-6)
     width = (high - low) / count
     inner = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
-    inner[0], inner[-1] = min(inner[0], min(values)), max(inner[-1], max(values))
+    inner[0], inner[-1] = min([inner[0], *values]), max([inner[-1], *values])
     return [float(edge) for edge in inner]
 
 

@@ -37,7 +37,7 @@ def figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(style()):
+    with mpl.rc_context(rc=style()):  # type: ignore[arg-type]
         fig = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(fig)
         axes = fig.subplots(1, columns)
@@ -49,7 +49,7 @@ def svg(fig: Any) -> str:
     import matplotlib as mpl
 
     buffer = StringIO()
-    with mpl.rc_context(style()):
+    with mpl.rc_context(rc=style()):  # type: ignore[arg-type]
         fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     return _unique(text[text.index("<svg") :])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def write_report(paths: list[Path], page: Path) -> Path:
     page.parent.mkdir(parents=True, exist_ok=True)
     beside = page.with_name(f".{page.name}.part")
     beside.write_text(html)
-    os.replace(beside, page)
+    beside.replace(page)
     return page
 
 

@@ -46,5 +46,3 @@ def address(image: NDArray[Any]) -> str:
     buffer = BytesIO()
     picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-

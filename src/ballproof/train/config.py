@@ -103,7 +103,7 @@ def make_config(settings: Mapping[str, Any], where: str) -> TrainConfig:
             near = get_close_matches(key, known, 1)
             hint = f"; did you mean `{near[0]}`?" if near else ""
             raise InputError(f"unknown key `{key}` in {where}{hint}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     return TrainConfig(**values)
 
 

@@ -86,7 +86,7 @@ class Trainer:
             raise self._diverged("NaN") from error
         if not math.isfinite(value):
             raise self._diverged(str(value))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.config.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.config.gradient_clip)
         self.optimizer.step()
@@ -144,5 +144,3 @@ def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
         return torch.optim.SGD(module.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay)
     return torch.optim.Adam(module.parameters(), config.lr, weight_decay=config.weight_decay)
-
-
