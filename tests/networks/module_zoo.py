@@ -93,9 +93,7 @@ def constants_of_the_batch(self: nn.Module, x: Tensor) -> Tensor:
 
 def matrices(self: nn.Module, x: Tensor) -> Tensor:
     return (
-        self.left @ (x @ self.right)
-        + torch.matmul(x, self.right.unsqueeze(0))[:, :2]
-        + (x @ self.vector).unsqueeze(1)[..., :2]
+        self.left @ (x @ self.right) + torch.matmul(x, self.right.unsqueeze(0))[:, :2] + (x @ self.vector).unsqueeze(1)[..., :2]
     )
 
 
@@ -126,9 +124,7 @@ def rectifiers(self: nn.Module, x: Tensor) -> Tensor:
 
 
 def stacked(self: nn.Module, x: Tensor) -> Tensor:
-    return torch.stack([x, x * 2, self.table.expand(x.shape[0], -1)], dim=1) + torch.stack([x, x, x], -1).transpose(
-        1, 2
-    )
+    return torch.stack([x, x * 2, self.table.expand(x.shape[0], -1)], dim=1) + torch.stack([x, x, x], -1).transpose(1, 2)
 
 
 def scaled_weight(self: nn.Module, x: Tensor) -> Tensor:
@@ -149,11 +145,7 @@ def unused(self: nn.Module, x: Tensor) -> Tensor:
 
 
 def two_views(self: nn.Module, x: Tensor) -> Tensor:
-    return (
-        torch.addmm(self.bias, x, self.weight)
-        + torch.addmm(x, x, self.weight, beta=0.5, alpha=2)
-        + torch.mm(x, self.weight)
-    )
+    return torch.addmm(self.bias, x, self.weight) + torch.addmm(x, x, self.weight, beta=0.5, alpha=2) + torch.mm(x, self.weight)
 
 
 IMAGE = (2, 6, 6)
@@ -174,9 +166,7 @@ CASES = [
     layers("batch norm of sequences", (3, 5), lambda: nn.BatchNorm1d(3, eps=0.1)),
     layers("conv1d", (4, 9), lambda: nn.Conv1d(4, 6, 3, stride=2, padding=2, dilation=2, groups=2), nn.ReLU),
     layers("conv same", IMAGE, lambda: nn.Conv2d(2, 3, (3, 5), padding="same", dilation=(1, 1))),
-    layers(
-        "conv same, even kernel", IMAGE, lambda: nn.Conv2d(2, 3, (2, 4), padding="same", dilation=(1, 2), bias=False)
-    ),
+    layers("conv same, even kernel", IMAGE, lambda: nn.Conv2d(2, 3, (2, 4), padding="same", dilation=(1, 2), bias=False)),
     layers("conv valid", IMAGE, lambda: nn.Conv2d(2, 4, 3, padding="valid", groups=2)),
     layers("conv reflect", IMAGE, lambda: nn.Conv2d(2, 3, 3, padding=2, padding_mode="reflect")),
     layers("conv circular", IMAGE, lambda: nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode="circular")),

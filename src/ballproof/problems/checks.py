@@ -20,7 +20,7 @@ def floating(name: str, value: object) -> Tensor:
     """`value`, if it is a floating tensor with a batch axis and without NaN or infinities."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise InputError(f"`{name}` is {kind}, expected a floating tensor (batch, *input); call .float() on it")
+        raise InputError(f"`{name}` is {kind}, expected a floating tensor (batch, ...); call .float() on it")
     if value.ndim < 2:
         raise InputError(f"`{name}` has shape {tuple(value.shape)}, expected (batch, *input); add a batch axis")
     bad = ~torch.isfinite(value.detach()).flatten(1).all(1)
