@@ -79,7 +79,7 @@ def set_up(extras: set[str]) -> None:
     STAMP.unlink(missing_ok=True)
     LOG.write_text("")
     wanted = sorted(extras | (there or set()))
-    say(f"installing into {VENV} (about 1.3 GB, some minutes); pip's words go to {LOG}")
+    say(f"installing into {VENV} (up to 2 GB, some minutes); pip's words go to {LOG}")
     install_torch()
     target = f"{ROOT}[{','.join(wanted)}]" if wanted else str(ROOT)
     pip("installing", "install", "--editable", target, "--constraint", str(ROOT / "constraints.txt"))
