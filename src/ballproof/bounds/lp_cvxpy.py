@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ballproof.errors import InputError, SoundnessError, UnsupportedError
+from ballproof.bounds.program import Array
+from ballproof.errors import BallproofError, InputError, SoundnessError, UnsupportedError
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine
 from ballproof.operations.scalar import Scalar
-from ballproof.problems import L1, L2, Region
+from ballproof.problems import L1, L2, Box, Linf, Region
 from ballproof.values import Interval
 
 
@@ -26,6 +27,8 @@ def lp_minimum_cvxpy(graph: Graph, region: Region, intervals: dict[str, Interval
     numbers are the solver's own, to its tolerance: an estimate of the program's optimum, not a proof.
     """
     cp = _cvxpy()
+    if region.batch != 1:
+        raise InputError(f"`region` holds {region.batch} examples, expected one: `region[[i]]`")
     x = cp.Variable(int(torch.Size(graph.input_shape).numel()))
     known, constraints = {graph.input: x}, _region(cp, x, region)
     for node in graph.varying:
@@ -49,6 +52,8 @@ def _cvxpy() -> Any:
 
 
 def _region(cp: Any, x: Any, region: Region) -> list[Any]:
+    if not isinstance(region, (Box, Linf, L1, L2)):
+        raise UnsupportedError(f"`region` is a {region.norm} region; supported: box, linf, l1, l2")
     box = region.box()
     constraints = [x >= _numbers(box.lower), x <= _numbers(box.upper)]
     if isinstance(region, (L1, L2)):
@@ -97,10 +102,12 @@ def _triangle(operation: Scalar, before: Any, after: Any, ends: Interval) -> lis
 def _solve(cp: Any, row: Tensor, output: Any, constraints: list[Any]) -> float:
     problem = cp.Problem(cp.Minimize(row.double().numpy() @ output), constraints)
     problem.solve(solver=cp.CLARABEL)
-    if problem.status not in ("optimal", "optimal_inaccurate"):
-        raise SoundnessError(f"the linear program ended as `{problem.status}`, expected an optimum")
+    if problem.status in {"infeasible", "unbounded"}:
+        raise SoundnessError(f"the linear program ended as `{problem.status}`: the region is empty, or an interval is wrong")
+    if problem.status != "optimal":
+        raise BallproofError(f"Clarabel ended as `{problem.status}`, expected `optimal`")
     return float(problem.value)
 
 
-def _numbers(value: Tensor) -> np.ndarray:
+def _numbers(value: Tensor) -> Array:
     return value.detach().flatten().double().cpu().numpy()
