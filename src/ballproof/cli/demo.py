@@ -21,7 +21,7 @@ def demo(*, out: Out = None, resume: Resume = False, threads: Threads = 0, json:
 
     told = tell_story(folder(out, "demo"), watch, resume)
     lines = [
-        f"the plane: boxes proven by linear programs: {told['plane_standard']} of {told['plane_points']} for the standard network,",
+        f"the plane: {told['plane_standard']} of {told['plane_points']} boxes proven for the standard network,",
         f"  {told['plane_robust']} of {told['plane_points']} for the robust one",
         f"digits: {told['digits_n']} test images, every pixel may move by {told['digits_eps']} (pixels in [0, 1])",
     ]

@@ -82,15 +82,29 @@ def images(module: nn.Module, center: Tensor, radius: float, count: int = 4000) 
 
 
 def outer_polygon(module: nn.Module, center: Tensor, radius: float, method: str, directions: int = 48) -> Tensor:
-    """Corners of a polygon that provably encloses every output on the box: one bound for each direction of the plane.
+    """Corners, counter-clockwise, of a polygon that provably encloses every output on the box: `(corners, 2)`.
 
-    Neighbouring supporting lines c·z >= b meet in the corners. `(directions, 2)`.
+    One proven bound for each direction of the plane gives a half-plane; the polygon is their intersection.
     """
     angle = torch.arange(directions, dtype=torch.float64) * (2 * torch.pi / directions)
     normals = torch.stack([angle.cos(), angle.sin()], 1)
     with torch.no_grad():
         rows = normals.to(center.dtype).unsqueeze(0)
         support = lower_bounds(module, Linf(center.unsqueeze(0), radius), rows, method)[0].double()
-    pairs = torch.stack([normals, normals.roll(-1, 0)], 1)
-    corners: Tensor = torch.linalg.solve(pairs, torch.stack([support, support.roll(-1, 0)], 1))
-    return corners
+    far = 4 * float(support.abs().max()) + 1
+    polygon = torch.tensor([[-far, -far], [far, -far], [far, far], [-far, far]], dtype=torch.float64)
+    for normal, end in zip(normals, support, strict=True):
+        polygon = _cut(polygon, normal, end)
+    return polygon
+
+
+def _cut(polygon: Tensor, normal: Tensor, end: Tensor) -> Tensor:
+    """The part of a convex polygon where normal · z >= end."""
+    corners = []
+    for here, there in zip(polygon, polygon.roll(-1, 0), strict=True):
+        a, b = normal @ here - end, normal @ there - end
+        if a >= 0:
+            corners.append(here)
+        if (a >= 0) != (b >= 0):
+            corners.append(here + a / (a - b) * (there - here))
+    return torch.stack(corners)

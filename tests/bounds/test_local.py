@@ -1,0 +1,75 @@
+"""Windows against the dense walk: two ways to the same numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ballproof.bounds.linear import LinearPass
+from ballproof.bounds.local import local_path
+from ballproof.bounds.methods import METHODS, LinearMethod
+from ballproof.networks import as_graph
+from ballproof.networks.architectures import Normalize
+from ballproof.problems import Box, Linf, Region
+
+NETS = {
+    "strided": lambda: nn.Sequential(nn.Conv2d(1, 3, 4, 2, 1), nn.ReLU(), nn.Conv2d(3, 4, 4, 2, 1)),
+    "dilated": lambda: nn.Sequential(nn.Conv2d(1, 3, 3, 1, 2, 2), nn.ReLU(), nn.Conv2d(3, 2, 3, (2, 1), (0, 1))),
+    "no bias": lambda: nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.ReLU(), nn.Conv2d(3, 2, 2, bias=False)),
+    "batch norm": lambda: nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 2, 3)).eval(),
+    "two in a row": lambda: nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 2, padding=1), nn.ReLU(), nn.Conv2d(3, 2, 2)
+    ),
+    "normalised": lambda: nn.Sequential(Normalize([0.3], [0.5]), nn.Conv2d(1, 3, 3, 2, 1), nn.LeakyReLU(), nn.Conv2d(3, 2, 2)),
+    "three deep": lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 3, 2), nn.ReLU(), nn.Conv2d(3, 2, 2)),
+}
+
+
+def randomised(net: nn.Module) -> nn.Module:
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            with torch.no_grad():
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2)
+                module.weight.normal_()
+    return net.double()
+
+
+@pytest.mark.parametrize("method", ["dual", "crown"])
+@pytest.mark.parametrize("name", list(NETS))
+@pytest.mark.parametrize("kind", ["linf", "box"])
+def test_windows_are_equal_to_the_dense_walk(name: str, method: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = randomised(NETS[name]()), torch.rand(2, 1, 19, 18, dtype=torch.float64)
+    region: Region = Linf(x, 0.1, clip=(0, 1)) if kind == "linf" else Box(x - 0.1, x + 0.2)
+    graph, settings = as_graph(net, region), METHODS[method]
+    assert isinstance(settings, LinearMethod)
+    assert local_path(graph, graph.output) is not None
+    with torch.no_grad():
+        windows = LinearPass(graph, region, settings).run().every_coordinate(graph.output)
+        monkeypatch.setattr(LinearPass, "_local", lambda self, name: None)
+        dense = LinearPass(graph, region, settings).run().every_coordinate(graph.output)
+    assert torch.allclose(windows.lower, dense.lower, atol=1e-11) and torch.allclose(windows.upper, dense.upper, atol=1e-11)
+
+
+def test_gradients_are_equal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = randomised(NETS["three deep"]()), torch.rand(2, 1, 19, 18, dtype=torch.float64)
+    graph, settings = as_graph(net, x), METHODS["dual"]
+    assert isinstance(settings, LinearMethod)
+
+    def gradients() -> list[torch.Tensor]:
+        ends = LinearPass(graph, Linf(x, 0.1), settings).run().every_coordinate(graph.output)
+        return list(torch.autograd.grad((ends.upper - ends.lower).square().sum(), list(net.parameters())))
+
+    windows = gradients()
+    monkeypatch.setattr(LinearPass, "_local", lambda self, name: None)
+    for a, b in zip(windows, gradients(), strict=True):
+        assert torch.allclose(a, b, atol=1e-10)
+
+
+def test_paths_that_do_not_pay_or_branch_are_not_taken() -> None:
+    small = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 3))
+    graph = as_graph(small, torch.rand(1, 1, 5, 5))
+    assert local_path(graph, graph.output) is None
+    flat = as_graph(nn.Sequential(nn.Flatten(), nn.Linear(25, 3)), torch.rand(1, 1, 5, 5))
+    assert local_path(flat, flat.output) is None
