@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from ballproof.data.cifar import load_cifar10
 from ballproof.data.dataset import Dataset
 from ballproof.data.digits import load_digits
-from ballproof.data.idx import load_idx
+from ballproof.data.mnist import load_mnist
 from ballproof.data.npz import load_npz
 from ballproof.data.points import points
 from ballproof.errors import InputError
@@ -18,25 +19,35 @@ NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "points")
 SPLITS = ("train", "test")
 
 
-def load(name: str, split: str = "test", data_dir: Path | str | None = None) -> Dataset:
-    """The split `train` or `test` of a data set.
+def load(name: str | Path, split: str = "test", data_dir: Path | str | None = None, limit: int | None = None) -> Dataset:
+    """The split `train` or `test` of a data set, its first `limit` examples if given.
 
-    name: one of `NAMES`, or a .npz file of one's own. data_dir: where the files are, default $BALLPROOF_DATA. `digits`
-    and `points` need no files. Missing, truncated or foreign files raise `InputError` naming the file.
+    name: one of `NAMES`, or a .npz file of one's own (see `load_npz`). data_dir: where the files are, default
+    $BALLPROOF_DATA. `digits` and `points` need no files; the same points serve both splits. Missing, truncated or
+    foreign files raise `InputError` naming the file and its source.
     """
     if split not in SPLITS:
         raise InputError(f"`split` is {split!r}, expected train or test")
+    if limit is not None and limit < 1:
+        raise InputError(f"`limit` is {limit}, expected at least 1, or None for all")
+    data = _load(str(name), split, data_dir)
+    if not len(data):
+        raise InputError(f"{name}: the {split} split holds no examples")
+    return data if limit is None else data.subset(list(range(min(limit, len(data)))))
+
+
+def _load(name: str, split: str, data_dir: Path | str | None) -> Dataset:
     if name.endswith(".npz"):
         return load_npz(Path(name), split)
     if name == "digits":
         return load_digits(split)
     if name == "points":
-        return points()
+        return replace(points(), split=split)
     if name in ("mnist", "fashion-mnist"):
-        return load_idx(name, split, folder(name, data_dir))
+        return load_mnist(name, split, folder(name, data_dir))
     if name == "cifar10":
         return load_cifar10(split, folder(name, data_dir))
-    near = get_close_matches(name, NAMES, 1)
+    near = get_close_matches(name.lower(), NAMES, 1)
     hint = f"; did you mean `{near[0]}`?" if near else ""
     raise InputError(f"`data` is {name!r}, expected one of {', '.join(NAMES)} or a .npz file{hint}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,41 +15,68 @@ from ballproof.data.dataset import Dataset
 from ballproof.errors import InputError
 
 INPUTS, LABELS = ("inputs", "x", "images"), ("labels", "y")
+Arrays = Mapping[str, NDArray[np.generic]]
 
 
 def load_npz(path: Path, split: str) -> Dataset:
-    """Arrays `inputs` (or x, images) `(n, *shape)` and `labels` (or y) `(n,)`; with a suffix `_train` or `_test` if split.
+    """Arrays `inputs` (or x, images) `(n, *shape)` and `labels` (or y) `(n,)`, with `_train` and `_test` if there are splits.
 
-    Bytes are divided by 255, channels-last images are not turned; floats must lie in [0, 1].
+    Bytes are divided by 255; floats must lie in [0, 1]. An image is `(channels, height, width)`: no axis is moved or
+    added. `classes`, one integer, is optional: without it the highest label in the file plus one. `note` says so where
+    the file has no splits, since train and test are the same examples then.
     """
+    arrays = _arrays(path)
+    suffix = f"_{split}" if any(name.endswith(("_train", "_test")) for name in arrays) else ""
+    inputs, labels = (_pick(arrays, names, suffix, path) for names in (INPUTS, LABELS))
+    note = "" if suffix else f"{path.name} has no splits: train and test are the same examples"
+    pixels = torch.from_numpy(_scaled(inputs, path))
+    return Dataset(pixels, torch.from_numpy(_whole(labels, path)), path.stem, split, _classes(arrays, path), note=note)
+
+
+def _arrays(path: Path) -> Arrays:
     if not path.is_file():
-        raise InputError(f"no file {path}")
+        raise InputError(f"no file {path}; make it with numpy.savez(path, inputs=..., labels=...)")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            inputs, labels = (_pick(arrays, names, split, path) for names in (INPUTS, LABELS))
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                raise InputError(f"{path} holds one bare array; make it with numpy.savez(path, inputs=..., labels=...)")
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is not a .npz file of plain arrays: {error}") from error
-    return _dataset(inputs, labels, path, split)
 
 
-def _pick(arrays: np.lib.npyio.NpzFile, names: tuple[str, ...], split: str, path: Path) -> NDArray[np.generic]:
-    for name in (*(f"{n}_{split}" for n in names), *names):
-        if name in arrays.files:
-            return arrays[name]
-    raise InputError(f"{path} holds {', '.join(arrays.files) or 'nothing'}, expected one of {', '.join(names)}")
+def _pick(arrays: Arrays, names: tuple[str, ...], suffix: str, path: Path) -> NDArray[np.generic]:
+    wanted = [name + suffix for name in names]
+    found = [name for name in wanted if name in arrays]
+    if len(found) != 1:
+        raise InputError(f"{path} holds {', '.join(arrays) or 'nothing'}; expected exactly one of {', '.join(wanted)}")
+    return arrays[found[0]]
 
 
-def _dataset(inputs: NDArray[np.generic], labels: NDArray[np.generic], path: Path, split: str) -> Dataset:
-    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
-        raise InputError(f"{path}: labels are {labels.dtype} of shape {labels.shape}, expected integers (n,)")
-    if inputs.ndim < 2:
-        raise InputError(f"{path}: inputs have shape {inputs.shape}, expected (n, *shape)")
+def _scaled(inputs: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
+    if inputs.ndim < 2 or not inputs.size:
+        raise InputError(f"{path}: inputs have shape {inputs.shape}, expected (n, *shape) with n > 0")
     if inputs.dtype == np.uint8:
-        inputs = inputs.astype(np.float32) / 255
-    elif not np.issubdtype(inputs.dtype, np.floating):
-        raise InputError(f"{path}: inputs are {inputs.dtype}, expected bytes or floats in [0, 1]")
-    classes = int(labels.max()) + 1 if labels.size else 0
-    tensors = torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))
-    return Dataset(*tensors, path.stem, split, max(2, classes))
+        return inputs.astype(np.float32) / np.float32(255)
+    if not np.issubdtype(inputs.dtype, np.floating):
+        raise InputError(f"{path}: inputs are {inputs.dtype}, expected bytes (uint8) or floats in [0, 1]")
+    return inputs.astype(np.float32)
+
+
+def _whole(labels: NDArray[np.generic], path: Path) -> NDArray[np.int64]:
+    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1 or not labels.size:
+        raise InputError(f"{path}: labels are {labels.dtype} of shape {labels.shape}, expected integers (n,) with n > 0")
+    return labels.astype(np.int64)
+
+
+def _classes(arrays: Arrays, path: Path) -> int:
+    if "classes" in arrays:
+        given = arrays["classes"]
+        if given.ndim or not np.issubdtype(given.dtype, np.integer):
+            raise InputError(f"{path}: `classes` is {given.dtype} of shape {given.shape}, expected one integer")
+        return int(given)
+    names = {name + suffix for name in LABELS for suffix in ("", "_train", "_test")}
+    return max(2, *(int(_whole(arrays[name], path).max()) + 1 for name in sorted(names & set(arrays))))

@@ -1,10 +1,14 @@
-"""The architectures of the field, one function each. Inputs are in [0, 1]; weights as torch draws them."""
+"""The architectures of the field, one function each: (shape of one input, classes) -> module, logits `(batch, classes)`.
+
+Inputs are in [0, 1]; weights as torch draws them. A shape that an architecture is not made for raises `InputError`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +18,15 @@ from ballproof.errors import InputError
 Shape = tuple[int, ...]
 
 
-def two_d(shape: Shape, classes: int = 2, hidden: int = 100) -> nn.Sequential:
-    """2-100-2: the network of the plane."""
+def two_d(shape: Shape = (2,), classes: int = 2, hidden: int = 100) -> nn.Sequential:
+    """2-100-2: the network of the plane (Wong & Kolter 2018)."""
+    if tuple(shape) != (2,):
+        raise InputError(f"`two-d` takes points of the plane, shape (2,), not {tuple(shape)}; `mlp` takes any shape")
     return mlp(shape, classes, (hidden,))
 
 
 def mlp(shape: Shape, classes: int = 10, hidden: Sequence[int] = (128, 128)) -> nn.Sequential:
-    """Fully connected layers with rectifiers between them."""
+    """Fully connected layers with rectifiers between them; an input of several axes is flattened first."""
     flatten = [nn.Flatten()] if len(shape) > 1 else []
     sizes = [torch.Size(shape).numel(), *hidden]
     layers = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())]
@@ -28,7 +34,10 @@ def mlp(shape: Shape, classes: int = 10, hidden: Sequence[int] = (128, 128)) -> 
 
 
 def wk_small(shape: Shape = (1, 28, 28), classes: int = 10) -> nn.Sequential:
-    """Wong & Kolter's small network: two strided convolutions (16, 32), a layer of 100."""
+    """Wong & Kolter's small network: two strided convolutions (16, 32), a layer of 100.
+
+    A plain sequence in the order of the published weights, so that these load by their keys `0.weight`, `2.weight`, ...
+    """
     channels, size = _map(shape, 4, "wk-small")
     return nn.Sequential(
         nn.Conv2d(channels, 16, 4, stride=2, padding=1),
@@ -54,7 +63,7 @@ def wk_large(shape: Shape = (1, 28, 28), classes: int = 10) -> nn.Sequential:
 
 def digits_cnn(shape: Shape = (1, 8, 8), classes: int = 10) -> nn.Sequential:
     """A small convolutional network for images of about 8 x 8 pixels."""
-    channels, size = _map(shape, 4, "digits-cnn")
+    channels, size = _map(shape, 2, "digits-cnn")
     return nn.Sequential(
         nn.Conv2d(channels, 8, 3, padding=1),
         nn.ReLU(),
@@ -104,19 +113,27 @@ def small_resnet_norm(shape: Shape = (1, 28, 28), classes: int = 10) -> nn.Seque
 
 
 class Normalize(nn.Module):
-    """(x - mean) / std for each channel; the first layer of a model that was trained on normalised inputs."""
+    """(x - mean) / std for each channel; the first layer of a model that was trained on normalised inputs.
+
+    axes: how many follow the channel: 2 for images `(batch, channels, height, width)`, 0 for vectors `(batch, features)`.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float], axes: int = 2) -> None:
         super().__init__()
-        if len(mean) != len(std) or not all(s > 0 for s in std):
-            raise InputError(f"`mean` {tuple(mean)} and `std` {tuple(std)} must have one length, and std be positive")
-        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
+        if len(mean) != len(std) or not all(isfinite(m) and isfinite(s) and s > 0 for m, s in zip(mean, std, strict=False)):
+            told = "expected as many of each, finite, std positive"
+            raise InputError(f"`mean` and `std` are {tuple(mean)} and {tuple(std)}, {told}")
+        shape = (len(mean), *[1] * axes)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.get_default_dtype()).reshape(shape))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.get_default_dtype()).reshape(shape))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != self.mean.ndim + 1 or x.shape[1] != len(self.mean):
+            told = f"expected {len(self.mean)} channels and {self.mean.ndim - 1} axes after them"
+            raise InputError(f"`Normalize` got an input of shape {tuple(x.shape)}, {told}")
         return (x - self.mean) / self.std
 
 
@@ -137,7 +154,11 @@ def build(name: str, shape: Shape, classes: int) -> nn.Module:
         near = get_close_matches(name, ARCHITECTURES, 1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise InputError(f"`model` is {name!r}, expected one of {', '.join(ARCHITECTURES)}{hint}")
-    return ARCHITECTURES[name](shape, classes)
+    if not shape or min(shape) < 1 or classes < 2:
+        raise InputError(
+            f"`{name}` for inputs of shape {tuple(shape)} and {classes} classes: expected positive sizes, classes >= 2"
+        )
+    return ARCHITECTURES[name](tuple(shape), classes)
 
 
 def _map(shape: Shape, factor: int, name: str) -> tuple[int, int]:
