@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from ballproof.graph import Graph, Node
@@ -37,6 +38,7 @@ def exact_on_boxes(graph: Graph) -> set[str]:
 
     Coordinates that vary independently stay so under a coordinatewise operation; one affine operation on independent
     coordinates has exact ranges, and keeps them under coordinatewise operations, but its outputs depend on each other.
+    A coordinatewise operation that broadcasts its argument makes copies, which depend on each other too.
     """
     independent, exact = {graph.input}, {graph.input}
     for node in graph.varying:
@@ -44,7 +46,7 @@ def exact_on_boxes(graph: Graph) -> set[str]:
         assert node.operation is not None
         if len(varying) != 1 or varying[0] not in exact:
             continue
-        if node.operation.coordinatewise:
+        if node.operation.coordinatewise and torch.Size(node.shape).numel() <= torch.Size(graph.node[varying[0]].shape).numel():
             exact.add(node.name)
             independent |= {node.name} if varying[0] in independent else set()
         elif varying[0] in independent and isinstance(node.operation, Affine) and node.role is Role.AFFINE:

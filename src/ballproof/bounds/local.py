@@ -67,6 +67,8 @@ def _following(node: Node, graph: Graph, window: Window, varying: list[str]) -> 
     if isinstance(node.operation, Nonlinear):
         return window if node.operation.coordinatewise and before == node.shape else None
     assert isinstance(node.operation, Affine)
+    if node.operation.coordinatewise and before != node.shape:
+        return None
     return node.operation.window(window, graph.shapes(node))
 
 
