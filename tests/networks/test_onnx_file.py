@@ -233,7 +233,7 @@ READABLE = {
 
 @pytest.mark.parametrize("benchmark", list(READABLE))
 def test_one_network_of_each_benchmark(benchmark: str, data_dir: Path) -> None:
-    file = sorted((data_dir / "vnncomp" / benchmark / "onnx").glob("*.onnx.gz"))[0]
+    file = min((data_dir / "vnncomp" / benchmark / "onnx").glob("*.onnx.gz"))
     if not READABLE[benchmark]:
         with pytest.raises(UnsupportedError, match="node `"):
             read_onnx(file)

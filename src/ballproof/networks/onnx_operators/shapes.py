@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -209,7 +210,7 @@ def split(site: Site) -> tuple[str | Array, ...]:
         each = -(-size // parts)
         sizes = [min(each, size - each * i) for i in range(parts)]
     starts = np.cumsum([0, *sizes])
-    ends = zip(starts[:-1], starts[1:], strict=True)
+    ends = pairwise(starts)
     return tuple(site.add(Slice(axis, int(a), int(b)), site.name(0), part=str(i)) for i, (a, b) in enumerate(ends))
 
 
