@@ -45,7 +45,7 @@ def certify(
     from ballproof.networks import as_graph
     from ballproof.problems import ball
     from ballproof.report import write_report
-    from ballproof.runs import Run
+    from ballproof.runs import CONFIG, Run
 
     use_threads(threads)
     examples = limited(load(data, split, data_dir), limit)
@@ -70,7 +70,8 @@ def certify(
     points = accuracy_curve(network, examples, settings, curve) if curve else []
     save_twins(network, examples, table, run)
     totals = write_results(run, table, points)
-    page = write_report([run.path], run.path / "report.html")
+    trained = [Path(model)] if (Path(model) / CONFIG).is_file() else []
+    page = write_report([run.path, *trained], run.path / "report.html")
     told = {**totals, "report": str(page)}
     tell(json, told, _lines(told, clip))
 

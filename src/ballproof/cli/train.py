@@ -54,7 +54,7 @@ def _train(recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Any,
 
     from ballproof.data import load
     from ballproof.networks.architectures import build
-    from ballproof.report import write_report
+    from ballproof.report import training_chart, write_report
     from ballproof.runs import Run
     from ballproof.train import Trainer, make_config, read_recipe
 
@@ -72,6 +72,7 @@ def _train(recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Any,
         trainer.watch = lambda p: show(p.epoch * steps + p.step, f"epoch {p.epoch + 1} loss {p.loss:.3f} eps {p.eps:.4f}")
         log = trainer.fit()
     last = log[-1]
+    run.write_bytes("curve.svg", training_chart(log).encode())
     page = write_report([run.path], run.path / "report.html")
     told = {"epochs": len(log), "clean_accuracy": 1 - last["clean_error"], "certified_accuracy": 1 - last["certified_error"]}
     told |= {"attacked_accuracy": 1 - last["pgd_error"], "certify_method": last["certify_method"]}
