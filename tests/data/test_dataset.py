@@ -99,6 +99,11 @@ def test_a_count_is_held_out_exactly(count: int) -> None:
     assert len(made().validation_split(count, 0)[1]) == count
 
 
+def test_a_count_is_shared_out_by_the_largest_remainders() -> None:
+    """37 of 101: the quotas are 10.99, 18.32 and 7.69, so the two seats left after 10, 18, 7 go to the classes 0 and 2."""
+    assert made().validation_split(37, 0)[1].labels.bincount().tolist() == [11, 18, 8]
+
+
 def test_the_seed_alone_decides_what_is_held_out() -> None:
     data = made()
     torch.manual_seed(1)
