@@ -57,14 +57,7 @@ class L1(CutBall):
         at = reached.to(torch.int8).argmax(2, keepdim=True)
         excess = (total.gather(2, at) - eps).clamp(min=0) / moving.gather(2, at).clamp(min=1)
         threshold = torch.where(reached.any(2, keepdim=True), point.gather(2, at + 1) + excess, 0.0)
-        return self._settled(distance, room, threshold)
-
-    def _settled(self, distance: Tensor, room: Tensor, threshold: Tensor) -> Tensor:
-        """The moves at the threshold after one Newton step, which takes away the rounding of the running sums."""
-        moves = (distance - threshold).clamp(min=0).minimum(room)
-        partly = ((moves > 0) & (moves < room)).sum(2, keepdim=True).clamp(min=1)
-        excess = (moves.sum(2, keepdim=True) - self.reach.reshape(-1, 1, 1)) / partly
-        return (distance - (threshold + excess).clamp(min=0)).clamp(min=0).minimum(room)
+        return (distance - threshold).clamp(min=0).minimum(room)
 
     def direction(self, normal: Tensor, power: Tensor) -> Tensor:
         size = normal.abs() / normal.abs().amax(1, keepdim=True)
