@@ -26,10 +26,10 @@ def training_chart(log: list[dict[str, Any]]) -> str:
 
 
 def margin_chart(rows: list[dict[str, Any]]) -> str:
-    """How far from failing: the least proven margin of each example."""
+    """How far from failing: the least proven margin of each example; the outermost bars hold what lies beyond them."""
     fig, axes = figure(4.6, 2.8)
-    margins = [row["margin"] for row in rows]
-    edges = _edges(margins)
+    edges = _edges([row["margin"] for row in rows])
+    margins = [min(max(row["margin"], edges[0]), edges[-1]) for row in rows]
     proven = [m for m in margins if m > 0]
     axes.hist([m for m in margins if m <= 0], bins=edges, color="#c05621", label="not proven")
     axes.hist(proven, bins=edges, color="#2b6cb0", label="certified")
@@ -46,9 +46,7 @@ def _edges(values: list[float], count: int = 40) -> list[float]:
     low, high = np.quantile(values, [0.01, 0.99])
     low, high = min(float(low), -1e-6), max(float(high), 1e-6)
     width = (high - low) / count
-    inner = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
-    inner[0], inner[-1] = min([inner[0], *values]), max([inner[-1], *values])
-    return [float(edge) for edge in inner]
+    return [float(edge) * width for edge in range(int(np.floor(low / width)), int(np.ceil(high / width)) + 1)]
 
 
 def curve_chart(curve: list[dict[str, Any]], eps: float) -> str:

@@ -13,6 +13,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e2e8f0",
     "grid.linewidth": 0.6,
     "axes.edgecolor": "#4a5568",
