@@ -102,7 +102,10 @@ def test_axes_whose_product_overflows_are_refused(tmp_path: Path) -> None:
         load("mnist", "test", tmp_path)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:40] + bytes(40) + b[80:], lambda _: b"<html>"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b[: len(b) // 2], lambda b: b[:40] + bytes(40) + b[80:], lambda _: b"<html>", lambda b: b[:10] + b"\xff" * 20],
+)
 def test_a_damaged_gz_file_is_named_with_its_source(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
     images, labels = example()
     write(tmp_path, idx(images), idx(labels), packed=True)

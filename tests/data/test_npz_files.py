@@ -115,3 +115,15 @@ def test_truncated_and_damaged_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"own\.npz"):
             load(path)
+
+
+def test_a_damaged_compressed_array_is_refused(tmp_path: Path) -> None:
+    """The first stream begins after a header of 30 bytes, a name and an extra field; deflate has no block of type 3."""
+    path = tmp_path / "own.npz"
+    np.savez_compressed(path, x=FLOATS, y=LABELS)
+    content = bytearray(path.read_bytes())
+    start = 30 + int.from_bytes(content[26:28], "little") + int.from_bytes(content[28:30], "little")
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"own\.npz is not a .npz file of plain arrays"):
+        load(path)
