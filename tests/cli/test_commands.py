@@ -85,6 +85,7 @@ BAD = {
     "model unknown": ["train", "--data", "digits", "--model", "wk-smal"],
     "option unknown": ["train", "--epoch", "3"],
     "attack eps": ["attack", "RUN", "--data", "digits", "--eps", "-1"],
+    "limit negative": ["certify", "RUN", "--data", "digits", "--eps", "0.1", "--limit", "-5"],
     "train eps": ["train", "--data", "digits", "--eps", "nan"],
 }
 

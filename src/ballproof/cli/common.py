@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,13 @@ def folder(out: Path | None, command: str) -> Path:
 
 
 def limited(data: Dataset, limit: int) -> Dataset:
+    """The first `limit` examples, all for 0; what is worth knowing about the files is told on the way."""
+    from ballproof.errors import InputError
+
+    if limit < 0:
+        raise InputError(f"`limit` is {limit}, expected a number of examples, or 0 for all")
+    if data.note:
+        print(f"{data.name}: {data.note}", file=sys.stderr)
     return data.subset(list(range(min(limit, len(data.labels))))) if limit else data
 
 
