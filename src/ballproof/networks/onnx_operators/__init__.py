@@ -1,6 +1,6 @@
 """Translators of ONNX operators into canonical operations, one function each."""
 
-from ballproof.networks.onnx_operators import arithmetic, layers, pooling, shapes
-from ballproof.networks.onnx_operators.table import TRANSLATORS
+from ballproof.networks.onnx_operators import arithmetic, constants, layers, matrices, places, pooling, shapes
+from ballproof.networks.onnx_operators.table import TRANSLATORS, translated
 
-__all__ = ["TRANSLATORS", "arithmetic", "layers", "pooling", "shapes"]
+__all__ = ["TRANSLATORS", "arithmetic", "constants", "layers", "matrices", "places", "pooling", "shapes", "translated"]

@@ -2,94 +2,134 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ballproof.errors import UnsupportedError
-from ballproof.networks.onnx_operators.site import Array, Site
+from ballproof.errors import InputError, UnsupportedError
+from ballproof.networks.onnx_operators.site import Array, BatchAxisError, Site, Value
 from ballproof.networks.onnx_operators.table import translates
 from ballproof.operations import Operation
 from ballproof.operations.abs import Abs
 from ballproof.operations.arithmetic import Add, Divide, Multiply, Negate, Subtract
 from ballproof.operations.leaky_relu import LeakyRelu
+from ballproof.operations.linear import Linear
 from ballproof.operations.mean import Mean
 from ballproof.operations.relu import Relu
+from ballproof.operations.reshape import Reshape
 from ballproof.operations.sum import Sum
+
+
+def quotient(a: Array, b: Array) -> Array:
+    """Quotients of whole numbers are cut towards zero, as in ONNX."""
+    if np.issubdtype(a.dtype, np.integer):
+        return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)), a.dtype)
+    return np.asarray(a / b)
+
 
 BINARY: dict[str, tuple[Operation, Any]] = {
     "Add": (Add(), np.add),
     "Sub": (Subtract(), np.subtract),
     "Mul": (Multiply(), np.multiply),
-    "Div": (Divide(), np.divide),
+    "Div": (Divide(), quotient),
 }
 
 
-@translates(*BINARY)
-def binary(site: Site) -> str | Array:
-    """With broadcasting; quotients of whole numbers are cut towards zero, as in ONNX."""
+@translates(*BINARY, folds=True)
+def binary(site: Site) -> Value | Array:
+    """With broadcasting. A bias added to a matrix product becomes the bias of that product."""
     operation, compute = BINARY[site.node.op_type]
-    if not site.varies(0) and not site.varies(1):
-        a, b = site.array(0, "a"), site.array(1, "b")
-        if site.node.op_type == "Div" and np.issubdtype(a.dtype, np.integer):
-            return np.trunc(a / b).astype(a.dtype)
-        return np.asarray(compute(a, b))
-    rank = max(site.rank(0), site.rank(1))
-    for i in (0, 1):
-        _broadcasts(site, i, rank)
-    return site.add(operation, site.name(0), site.name(1))
+    if site.node.op_type == "Div" and not site.varies(1) and not site.array(1, "a denominator").all():
+        raise InputError("a division by zero")
+    if not site.varying:
+        return np.asarray(compute(site.array(0, "a"), site.array(1, "b")))
+    if site.node.op_type == "Add" and len(site.varying) == 1 and _is_bias(site, *site.varying):
+        return _biased(site, *site.varying)
+    return site.made(operation, *_aligned(site, (0, 1)))
 
 
-def _broadcasts(site: Site, i: int, rank: int) -> None:
-    """A constant must be the same for every example; a varying argument must keep its batch axis in front."""
-    if site.varies(i):
-        if site.rank(i) != rank:
-            raise UnsupportedError(f"broadcasting moves the batch axis: ranks {site.rank(0)} and {site.rank(1)}")
-    elif site.rank(i) == rank and site.shape(i)[0] != 1:
-        raise UnsupportedError(f"a constant of shape {site.shape(i)} differs between examples")
+def _aligned(site: Site, places: Sequence[int]) -> list[str]:
+    """The arguments so that the graph broadcasts them as the file does: the batch axis meets the batch axis alone."""
+    rank = max(site.rank(i) for i in places)
+    if not site.batched:
+        return [_ranked(site, i, rank) for i in places]
+    for i in places:
+        if site.varies(i) and site.rank(i) != rank:
+            raise BatchAxisError(f"broadcasting moves the batch axis: shapes {[site.shape(i) for i in places]}")
+        if not site.varies(i) and site.rank(i) == rank and site.shape(i)[0] != 1:
+            raise BatchAxisError(f"a constant of shape {site.shape(i)} differs between examples")
+    return [site.name(i) for i in places]
 
 
-@translates("Sum")
-def total(site: Site) -> str | Array:
+def _ranked(site: Site, i: int, rank: int) -> str:
+    """An argument without a batch axis, with ones in front up to `rank` axes: its axes must not meet the graph's batch."""
+    if not site.varies(i) or site.rank(i) == rank:
+        return site.name(i)
+    return site.add(Reshape((1,) * (rank - site.rank(i)) + site.shape(i)), site.name(i), part="ranked")
+
+
+def _is_bias(site: Site, i: int) -> bool:
+    """Whether argument i is a matrix product without bias, and the other one number for each of its outputs."""
+    product = site.builder.nodes[site.name(i)]
+    constant = site.array(1 - i, "a bias")
+    outputs = product.shape[-1] if product.shape else 0
+    fits = constant.size == 1 or (constant.size == outputs and constant.shape[-1] == outputs)
+    return product.operation == Linear() and len(product.inputs) == 2 and fits and constant.ndim <= site.rank(i)
+
+
+def _biased(site: Site, i: int) -> Value:
+    product = site.builder.nodes[site.name(i)]
+    bias = np.broadcast_to(site.array(1 - i, "a bias").reshape(-1), (product.shape[-1],))
+    return site.made(Linear(), *product.inputs, site.tensor(bias, f"{site.label}.bias"))
+
+
+@translates("Sum", folds=True)
+def total(site: Site) -> Value | Array:
     """A sum of any number of branches."""
-    if not any(site.varies(i) for i in range(len(site.node.input))):
-        return np.asarray(sum(site.array(i, "a term") for i in range(len(site.node.input))))
-    found = site.name(0)
-    for i in range(1, len(site.node.input)):
-        found = site.add(Add(), found, site.name(i))
-    return found
+    count = range(len(site.node.input))
+    if not site.varying:
+        return np.asarray(sum((site.array(i, "a term") for i in count[1:]), site.array(0, "a term")))
+    first, *rest = _aligned(site, count)
+    for other in rest:
+        first = site.add(Add(), first, other)
+    return Value(first, site.batched)
 
 
-@translates("Relu", "Abs", "Neg", "LeakyRelu")
-def scalar(site: Site) -> str | Array:
-    site.only("alpha")
-    slope = float(site.attribute("alpha", 0.01))
-    operations = {"Relu": Relu(), "Abs": Abs(), "Neg": Negate(), "LeakyRelu": LeakyRelu(slope)}
-    if site.varies(0):
-        return site.add(operations[site.node.op_type], site.name(0))
-    x = site.array(0, "x")
-    computed = {"Relu": np.maximum(x, 0), "Abs": np.abs(x), "Neg": -x, "LeakyRelu": np.where(x >= 0, x, slope * x)}
-    return np.asarray(computed[site.node.op_type])
+@translates("Relu", "Abs", "Neg", folds=True)
+def scalar(site: Site) -> Value | Array:
+    operations: dict[str, tuple[Operation, Any]] = {
+        "Relu": (Relu(), lambda x: np.maximum(x, 0)),
+        "Abs": (Abs(), np.abs),
+        "Neg": (Negate(), np.negative),
+    }
+    operation, compute = operations[site.node.op_type]
+    return site.made(operation, site.name(0)) if site.varying else np.asarray(compute(site.array(0, "x")))
 
 
-@translates("Clip")
-def clip(site: Site) -> str:
+@translates("LeakyRelu", settings=("alpha",))
+def leaky_relu(site: Site) -> Value:
+    return site.made(LeakyRelu(float(site.attribute("alpha", 0.01))), site.name(0))
+
+
+@translates("Clip", settings=("min", "max"))
+def clip(site: Site) -> Value:
     """Only where it is a rectifier: from 0 without an upper end."""
     low, high = site.attribute("min"), site.attribute("max")
     if site.opset >= 11:
-        low = float(site.array(1, "an end")) if site.given(1) else None
-        high = float(site.array(2, "an end")) if site.given(2) else None
+        low = site.number(1, "the lower end") if site.given(1) else None
+        high = site.number(2, "the upper end") if site.given(2) else None
     if low != 0 or (high is not None and high < np.finfo(np.float32).max):
-        raise UnsupportedError(f"Clip to [{low}, {high}] is not modelled; supported: [0, infinity)")
-    return site.add(Relu(), site.name(0))
+        raise UnsupportedError(f"a clip to [{low}, {high}] is not modelled; supported: [0, infinity)")
+    return site.made(Relu(), site.name(0))
 
 
-@translates("ReduceMean", "ReduceSum")
-def reduce(site: Site) -> str:
-    site.only("axes", "keepdims", "noop_with_empty_axes")
+@translates("ReduceMean", "ReduceSum", settings=("axes", "keepdims", "noop_with_empty_axes"))
+def reduce(site: Site) -> Value:
+    """Over the named axes; without any over all, which takes a file with one example at a time."""
     axes = site.integers(1, "axes") if site.given(1) else site.attribute("axes")
-    if not axes:
-        raise UnsupportedError("a reduction of all axes mixes the batch; supported: named axes without the batch")
-    counted = tuple(sorted(site.axis(a) for a in axes))
+    if not axes and site.attribute("noop_with_empty_axes", 0):
+        return site.value(0)
+    counted = tuple(sorted({site.axis(a) for a in (axes or range(site.rank(0)))}))
     kind = Mean if site.node.op_type == "ReduceMean" else Sum
-    return site.add(kind(counted, bool(site.attribute("keepdims", 1))), site.name(0))
+    return site.made(kind(counted, bool(site.attribute("keepdims", 1))), site.name(0))

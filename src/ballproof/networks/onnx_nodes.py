@@ -1,0 +1,110 @@
+"""One pass over the nodes of an ONNX model: each becomes nodes of a graph, or a constant."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto
+
+from ballproof.errors import InputError, UnsupportedError
+from ballproof.graph import Graph, GraphBuilder
+from ballproof.networks.onnx_operators import TRANSLATORS, translated
+from ballproof.networks.onnx_operators.site import Array, Shape, Site, Value
+from ballproof.networks.onnx_weights import read_tensor
+
+DOMAINS = ("", "ai.onnx")
+OPSETS = range(7, 23)
+FITS = (IndexError, ValueError, RuntimeError, KeyError, TypeError, ZeroDivisionError, OverflowError)
+"""What NumPy and torch raise where arguments do not fit a node."""
+
+
+class Reader:
+    """Reads one model. name: the file, for messages. folder: where its external data may lie."""
+
+    def __init__(self, model: onnx.ModelProto, name: str, folder: Path | None, dtype: torch.dtype) -> None:
+        self.model, self.name, self.dtype = model, name, dtype
+        self.read = partial(read_tensor, file=name, folder=folder)
+        versions = [o.version for o in model.opset_import if o.domain in DOMAINS]
+        self.opset = max(versions, default=0)
+        if self.opset not in OPSETS:
+            raise UnsupportedError(f"{name} has opset {versions or 'none'}; supported: {OPSETS[0]} to {OPSETS[-1]}")
+        if model.graph.sparse_initializer:
+            raise UnsupportedError(f"{name} has sparse weights; supported: dense ones")
+        self.constants: dict[str, Array] = {i.name: self.read(i) for i in model.graph.initializer}
+
+    def graph(self) -> Graph:
+        """The graph of the model; refuses what has not one varying input and one output."""
+        varying = [i for i in self.model.graph.input if i.name not in self.constants]
+        outputs = self.model.graph.output
+        if len(varying) != 1 or len(outputs) != 1:
+            names = f"inputs {[i.name for i in varying]} and outputs {[o.name for o in outputs]}"
+            raise UnsupportedError(f"{self.name} has {names}; supported: one of each")
+        shape, batched, self.single = self._input(varying[0])
+        self.builder = GraphBuilder(shape, fold=True)
+        self.known = {varying[0].name: Value(self.builder.input, batched)}
+        for index, node in enumerate(self.model.graph.node):
+            self._node(node, node.name or f"{node.op_type}_{index}")
+        output = outputs[0].name
+        if output not in self.known:
+            why = "does not depend on the input" if output in self.constants else "is given by no node"
+            raise InputError(f"{self.name}: the output `{output}` {why}")
+        return self.builder.build(self.known[output].node)
+
+    def _input(self, value: onnx.ValueInfoProto) -> tuple[Shape, bool, bool]:
+        """The shape of one example, whether the file has a batch axis, and whether it takes one example at a time."""
+        tensor = value.type.tensor_type
+        dims = [max(0, d.dim_value) for d in tensor.shape.dim]
+        if tensor.elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE):
+            raise UnsupportedError(f"{self.name}: the input `{value.name}` is not of type float or double")
+        if tensor.elem_type == TensorProto.DOUBLE and self.dtype != torch.float64:
+            raise UnsupportedError(f"{self.name} computes in doubles; read it with dtype=torch.float64")
+        if len(dims) == 1 and dims[0] > 0:
+            return tuple(dims), False, True
+        if len(dims) < 2 or min(dims[1:]) < 1 or dims[0] > 1:
+            told = "a batch axis that is free or 1, then fixed axes; or a single fixed axis"
+            shown = [d or "?" for d in dims]
+            raise UnsupportedError(f"{self.name}: the input `{value.name}` has shape {shown}; supported: {told}")
+        return tuple(dims[1:]), True, dims[0] == 1
+
+    def _node(self, node: onnx.NodeProto, label: str) -> None:
+        where = f"{self.name}: node `{label}` ({node.op_type})"
+        if node.domain not in DOMAINS or node.op_type not in TRANSLATORS:
+            told = f"operator {node.domain or 'ai.onnx'}.{node.op_type} (opset {self.opset}) is not modelled"
+            hint = "to add one, write a translator in ballproof/networks/onnx_operators/"
+            raise UnsupportedError(f"{where}: {told}; supported: {', '.join(sorted(TRANSLATORS))}; {hint}")
+        for name in node.input:
+            if name and name not in self.known and name not in self.constants:
+                raise InputError(f"{where} takes `{name}`, which no earlier node gives: it is missing, or part of a cycle")
+        site = Site(node, label, self.opset, self.builder, self.known, self.constants, self.dtype, self.single, self.read)
+        try:
+            with np.errstate(all="ignore"):
+                found = translated(site)
+        except UnsupportedError as error:
+            told = str(error).removeprefix(f"node `{label}` ({node.op_type} of the file): ")
+            raise UnsupportedError(f"{where}: {told}") from error
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        except FITS as error:
+            told = (str(error) or type(error).__name__).splitlines()[0]
+            raise InputError(f"{where} does not fit its arguments: {told}") from error
+        self._keep(node, where, found if isinstance(found, tuple) else (found,))
+
+    def _keep(self, node: onnx.NodeProto, where: str, found: tuple[Value | Array, ...]) -> None:
+        for name, value in zip(node.output, found, strict=False):
+            if name in self.known or name in self.constants:
+                raise InputError(f"{where} gives `{name}`, which has a value already")
+            if name and isinstance(value, Value):
+                self.known[name] = value
+            elif name:
+                self.constants[name] = np.asarray(value)
+        missing = [name for name in node.output[len(found) :] if name in self._used]
+        if missing:
+            raise UnsupportedError(f"{where}: its output `{missing[0]}` is not modelled; supported: the first alone")
+
+    @cached_property
+    def _used(self) -> set[str]:
+        return {i for n in self.model.graph.node for i in n.input} | {o.name for o in self.model.graph.output}

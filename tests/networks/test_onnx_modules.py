@@ -1,0 +1,93 @@
+"""A network read as a module and as the ONNX file that PyTorch writes of it gives equal graphs."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from module_zoo import CASES, prepared
+from onnx_canonical import canonical
+from safetensors.torch import load_file
+from torch import nn
+
+from ballproof.errors import UnsupportedError
+from ballproof.networks import read_module
+from ballproof.networks.architectures import wk_small
+from ballproof.networks.onnx_file import read_onnx
+
+NOT_WRITTEN = {"turns", "pooled"}
+"""The exporter has no words for them."""
+
+REWRITTEN = {"conv circular", "pads", "rectifiers"}
+"""The exporter writes slices for circular padding, and merges equal parts of the network: other nodes, equal values."""
+
+REFUSED = {
+    "squeezes": "Mod",
+    "slices": "nothing is left",  # the exporter lets a narrow from the end stop at place 0
+    "stacked": "Equal",
+    "addmm": "a bias that depends on the input",
+    "constants of the batch": "Equal",
+    "scaled weight": "ReduceL2",
+    "weight norm": "ReduceL2",
+    "expand and repeat": "Equal",
+}
+"""What the exporter uses that is not modelled; all but one of them compute constants."""
+
+
+def exported(module: nn.Module, x: torch.Tensor, opset: int = 17) -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its own age and its tracing
+        settings = {"dynamo": False, "opset_version": opset, "do_constant_folding": False}
+        torch.onnx.export(module, (x,), file, input_names=["x"], dynamic_axes={"x": {0: "batch"}}, **settings)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", [c.name for c in CASES if c.name not in NOT_WRITTEN])
+def test_both_readers_give_equal_graphs(name: str) -> None:
+    case = next(c for c in CASES if c.name == name)
+    module, x = prepared(case), torch.rand(3, *case.shape)
+    content = exported(module, x)
+    if name in REFUSED:
+        with pytest.raises(UnsupportedError, match=REFUSED[name]):
+            read_onnx(content)
+        return
+    ours, theirs = read_module(module, x), read_onnx(content)
+    torch.testing.assert_close(theirs(x), module(x).detach(), rtol=1e-5, atol=1e-5)
+    assert (canonical(ours) == canonical(theirs)) != (name in REWRITTEN)
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 20])
+def test_equal_graphs_at_other_opsets(opset: int) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(1, 2, 3, 2, 1), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3)
+    ).eval()
+    x = torch.rand(2, 1, 8, 8)
+    assert canonical(read_module(module, x)) == canonical(read_onnx(exported(module, x, opset)))
+
+
+def test_equal_graphs_of_a_published_network(data_dir: Path) -> None:
+    module = wk_small().eval()
+    module.load_state_dict(load_file(data_dir / "pretrained" / "mnist.safetensors"))
+    ours = read_module(module, torch.zeros(1, 1, 28, 28))
+    assert canonical(ours) == canonical(read_onnx(data_dir / "pretrained" / "mnist.onnx"))
+
+
+def test_unequal_networks_are_unequal() -> None:
+    """The comparison itself sees a weight, a setting, an order and a wiring that differ."""
+    x = torch.rand(1, 4)
+    torch.manual_seed(0)
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    nets = [
+        nn.Sequential(first, nn.LeakyReLU(0.1), second),
+        nn.Sequential(first, nn.LeakyReLU(0.2), second),
+        nn.Sequential(second, nn.LeakyReLU(0.1), first),
+        nn.Sequential(first, nn.LeakyReLU(0.1), nn.Linear(4, 4)),
+        nn.Sequential(nn.LeakyReLU(0.1), first, second),
+    ]
+    forms = [canonical(read_module(n.eval(), x)) for n in nets]
+    assert all(forms[i] != forms[j] for i in range(len(forms)) for j in range(i))
