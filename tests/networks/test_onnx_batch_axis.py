@@ -112,6 +112,13 @@ FREE: dict[str, tuple[list[onnx.NodeProto], Sequence[int], dict[str, Array]]] = 
     "concat": ([node("Concat", "xx", axis=0)], (4,), {}),
     "gather": ([node("Gather", "xi", axis=0)], (4,), {"i": np.asarray(0)}),
     "slice": ([node("Slice", "xse")], (4,), {"s": whole(1), "e": whole(3)}),
+    "slice that keeps a batch of one": ([node("Slice", "xse")], (4,), {"s": whole(-1), "e": whole(2**63 - 1)}),
+    "slice that ends at one": ([node("Slice", "xse")], (4,), {"s": whole(0), "e": whole(1)}),
+    "slice that turns the batch": (
+        [node("Slice", "xsead")],
+        (4,),
+        {"s": whole(-1), "e": whole(-99), "a": whole(0), "d": whole(-1)},
+    ),
     "split": ([node("Split", outputs="yz", axis=0)], (4,), {}),
     "flatten": ([node("Flatten", axis=0)], (4,), {}),
     "flatten later": ([node("Flatten", axis=2)], (4, 3), {}),
@@ -123,6 +130,9 @@ FREE: dict[str, tuple[list[onnx.NodeProto], Sequence[int], dict[str, Array]]] = 
     "mean of the batch": ([node("ReduceMean", axes=[0])], (4,), {}),
     "constant rows": ([node("Add", "xc")], (4,), {"c": weights(3, 4)}),
     "constant of more axes": ([node("Mul", "xc")], (4,), {"c": weights(2, 3, 4)}),
+    "constant of more axes, one in front": ([node("Mul", "xc")], (4,), {"c": weights(1, 3, 4)}),
+    "bias of more axes": ([node("MatMul", "xw", "p"), node("Add", "pc")], (4,), {"w": weights(4, 3), "c": weights(1, 1, 3)}),
+    "branches of other ranks": ([node("Unsqueeze", "xa", "u"), node("Add", "ux")], (4,), {"a": whole(2)}),
     "concat of constant rows": ([node("Concat", "xc", axis=1)], (4,), {"c": weights(3, 4)}),
     "matrix left": ([node("MatMul", "wx")], (4,), {"w": weights(3, 1)}),
     "stack of matrices": ([node("MatMul", "xw")], (4,), {"w": weights(1, 4, 3)}),
@@ -134,5 +144,6 @@ FREE: dict[str, tuple[list[onnx.NodeProto], Sequence[int], dict[str, Array]]] = 
 @pytest.mark.parametrize("name", list(FREE))
 def test_a_free_batch_is_never_touched(name: str) -> None:
     nodes, shape, constants = FREE[name]
-    with pytest.raises(UnsupportedError, match=rf"`{nodes[0].op_type}_0` \({nodes[0].op_type}\): "):
+    kind = nodes[-1].op_type
+    with pytest.raises(UnsupportedError, match=rf"`{kind}_{len(nodes) - 1}` \({kind}\): "):
         read_onnx(model(nodes, ["batch", *shape], constants, 13))

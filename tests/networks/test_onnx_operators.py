@@ -96,6 +96,7 @@ def products() -> None:
     case("bias before matmul", [node("MatMul", "xw", "p"), node("Add", "bp")], (5,), *ANY, w=w, b=weights(1, 3))
     case("matmul and number", [node("MatMul", "xw", "p"), node("Add", "pb")], (5,), *ANY, w=w, b=number(0.7))
     case("matmul and rows", [node("MatMul", "xw", "p"), node("Add", "pb")], (4, 5), *ANY, w=w, b=weights(4, 3))
+    case("matmul and a column", [node("MatMul", "xw", "p"), node("Add", "pb")], (3, 5), *ANY, w=w, b=weights(3, 1))
     twice = [node("MatMul", "xw", "p"), node("Add", "pb", "q"), node("Sub", "pq")]
     case("product used twice", twice, (5,), *ANY, w=w, b=b)
 

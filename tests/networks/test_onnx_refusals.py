@@ -130,6 +130,27 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     ),
     "weight does not fit": (model([node("Gemm", "xw")], V, {"w": weights(5, 3)}), r"\(Gemm\) does not fit its arguments"),
     "kernel shape": (model([node("Conv", "xw", kernel_shape=[2, 2])], MAP, LAYER), r"kernel_shape \[2, 2\]"),
+    "groups": (
+        model([node("Conv", "xw", group=2)], MAP, LAYER),
+        r"2 groups and a weight of shape \(3, 2, 3, 3\) for 2 channels",
+    ),
+    "bias of a layer": (
+        model([node("Conv", "xwb")], MAP, {**LAYER, "b": weights(1)}),
+        r"a bias of shape \(1,\) for 3 channels",
+    ),
+    "groups of a transposed layer": (
+        model([node("ConvTranspose", "xw", group=3)], MAP, {"w": weights(2, 3, 3, 3)}),
+        r"3 groups and a weight of shape \(2, 3, 3, 3\)",
+    ),
+    "output padding": (
+        model([node("ConvTranspose", "xw", output_padding=[1, 0])], MAP, {"w": weights(2, 3, 3, 3)}),
+        r"output_padding \(1, 0\), expected less",
+    ),
+    "flag": (model([node("ReduceMean", axes=[1], keepdims=-1)], V), "keepdims is -1, expected 0 or 1"),
+    "too large at zero": (
+        model([node("Add", "xc", "a"), node("Add", "ac")], V, {"c": number(3e38)}),
+        "gives NaN or infinities for an input of zeros",
+    ),
     "strides": (model([node("Conv", "xw", strides=[0, 1])], MAP, LAYER), r"strides \(0, 1\)"),
     "pads": (model([node("Conv", "xw", pads=[1, 1])], MAP, LAYER), r"pads \(1, 1\)"),
     "kernel too large": (model([node("MaxPool", kernel_shape=[5, 5])], MAP), r"\(MaxPool\) does not fit its arguments"),

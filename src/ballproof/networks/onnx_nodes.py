@@ -52,7 +52,17 @@ class Reader:
         if output not in self.known:
             why = "does not depend on the input" if output in self.constants else "is given by no node"
             raise InputError(f"{self.name}: the output `{output}` {why}")
-        return self.builder.build(self.known[output].node)
+        return self._tried(self.builder.build(self.known[output].node))
+
+    def _tried(self, graph: Graph) -> Graph:
+        """The graph, once it has computed one example: torch checks less where only shapes are asked for."""
+        try:
+            finite = bool(graph(torch.zeros(1, *graph.input_shape, dtype=self.dtype)).isfinite().all())
+        except FITS as error:
+            raise InputError(f"{self.name} cannot be computed: {str(error).splitlines()[0]}") from error
+        if not finite:
+            raise InputError(f"{self.name} gives NaN or infinities for an input of zeros")
+        return graph
 
     def _input(self, value: onnx.ValueInfoProto) -> tuple[Shape, bool, bool]:
         """The shape of one example, whether the file has a batch axis, and whether it takes one example at a time."""

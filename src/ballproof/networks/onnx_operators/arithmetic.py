@@ -128,8 +128,8 @@ def clip(site: Site) -> Value:
 def reduce(site: Site) -> Value:
     """Over the named axes; without any over all, which takes a file with one example at a time."""
     axes = site.integers(1, "axes") if site.given(1) else site.attribute("axes")
-    if not axes and site.attribute("noop_with_empty_axes", 0):
+    if not axes and site.flag("noop_with_empty_axes"):
         return site.value(0)
     counted = tuple(sorted({site.axis(a) for a in (axes or range(site.rank(0)))}))
     kind = Mean if site.node.op_type == "ReduceMean" else Sum
-    return site.made(kind(counted, bool(site.attribute("keepdims", 1))), site.name(0))
+    return site.made(kind(counted, site.flag("keepdims", True)), site.name(0))

@@ -26,6 +26,16 @@ def _weight(site: Site) -> tuple[Array, Shape]:
     return weight, kernel
 
 
+def _groups(site: Site, inputs: int, outputs: int, weight: Array) -> int:
+    """The number of groups, which must divide the channels on both sides; the bias must fit, too."""
+    group = int(site.attribute("group", 1))
+    if group < 1 or site.shape(0)[1] != inputs or inputs % group or outputs % group:
+        raise InputError(f"{group} groups and a weight of shape {weight.shape} for {site.shape(0)[1]} channels")
+    if site.given(2) and site.array(2, "a bias").shape != (outputs,):
+        raise InputError(f"a bias of shape {site.array(2, 'a bias').shape} for {outputs} channels")
+    return group
+
+
 def _parameters(site: Site, weight: Array) -> list[str]:
     found = [site.tensor(weight, f"{site.label}.weight")]
     return [*found, site.tensor(site.array(2, "a bias"), f"{site.label}.bias")] if site.given(2) else found
@@ -42,7 +52,8 @@ def convolution(site: Site) -> Value:
     if before != after:
         x = site.add(Pad(((0, 0), *zip(before, after, strict=True))), x, part="pad")
         padding = (0,) * len(kernel)
-    operation = Convolution(stride, padding, dilation, int(site.attribute("group", 1)))
+    groups = _groups(site, weight.shape[1] * int(site.attribute("group", 1)), len(weight), weight)
+    operation = Convolution(stride, padding, dilation, groups)
     return site.made(operation, x, *_parameters(site, weight))
 
 
@@ -53,9 +64,12 @@ def convolution_transposed(site: Site) -> Value:
     weight, kernel = _weight(site)
     stride, dilation = along(site, "strides", kernel), along(site, "dilations", kernel)
     extra = along(site, "output_padding", kernel, 0)
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise InputError(f"output_padding {extra}, expected less than the strides {stride} or the dilations {dilation}")
     before, after = _cuts(site, kernel, stride, dilation, extra)
     padding = tuple(min(pair) for pair in zip(before, after, strict=True))
-    operation = ConvolutionTransposed(stride, padding, extra, dilation, int(site.attribute("group", 1)))
+    groups = _groups(site, len(weight), weight.shape[1] * int(site.attribute("group", 1)), weight)
+    operation = ConvolutionTransposed(stride, padding, extra, dilation, groups)
     inputs = (site.name(0), *_parameters(site, weight))
     if before == after:
         return site.made(operation, *inputs)
@@ -88,7 +102,7 @@ def _cuts(site: Site, kernel: Shape, stride: Shape, dilation: Shape, extra: Shap
 def batch_norm(site: Site) -> Value:
     """In inference form, with the stored statistics."""
     site = site.layered()
-    if site.attribute("training_mode", 0) or not site.attribute("spatial", 1):
+    if site.flag("training_mode") or not site.flag("spatial", True):
         raise UnsupportedError("training mode or statistics of each place; supported: inference, spatial=1")
     names = ("weight", "bias", "mean", "variance")
     arrays = [site.array(i, f"a {n}") for i, n in enumerate(names, 1)]

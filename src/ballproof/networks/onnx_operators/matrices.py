@@ -20,12 +20,12 @@ def gemm(site: Site) -> Value:
     if site.rank(0) != 2:
         raise InputError(f"a first factor of shape {site.shape(0)}, expected two axes")
     x = site.name(0)
-    if site.attribute("transA", 0):
+    if site.flag("transA"):
         if site.batched:
             raise BatchAxisError("transA turns the batch axis; supported: without")
         x = site.add(Permute((0, 2, 1)), x, part="turned")
     weight = _scaled(site, site.array(1, "a weight"), site.attribute("alpha", 1.0))
-    weight = weight if site.attribute("transB", 0) else weight.T
+    weight = weight if site.flag("transB") else weight.T
     inputs = [x, site.tensor(weight, f"{site.label}.weight")]
     if site.given(2):
         bias = _scaled(site, site.array(2, "a bias"), site.attribute("beta", 1.0))

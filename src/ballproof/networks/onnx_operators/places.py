@@ -14,6 +14,9 @@ from ballproof.operations.gather import Gather
 from ballproof.operations.pad import Pad
 from ballproof.operations.slice import Slice
 
+ENDLESS = 2**31 - 1
+"""A stop that exporters write for the end of an axis, whatever its size."""
+
 MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
@@ -48,9 +51,16 @@ def cut(site: Site) -> Value | Array:
     if not site.varies(0):
         return site.array(0, "x")[tuple(wanted.get(i, slice(None)) for i in range(site.rank(0)))]
     found, batched = site.name(0), site.value(0).batched
+    if batched and not site.single and 0 in wanted and not _whole(wanted.pop(0)):
+        raise BatchAxisError("it cuts the batch axis; supported: any other axis")
     for place in sorted(wanted):
         found = _slice(site, found, place, range(site.shape(0)[place])[wanted[place]])
     return Value(found, batched)
+
+
+def _whole(wanted: slice) -> bool:
+    """Whether a slice keeps an axis of any size."""
+    return bool(wanted.start == 0 and wanted.stop >= ENDLESS and wanted.step == 1)
 
 
 def _slice(site: Site, x: str, place: int, places: range) -> str:

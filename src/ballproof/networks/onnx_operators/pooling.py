@@ -38,7 +38,7 @@ class Grid:
             raise UnsupportedError(f"a kernel {kernel} on {site.shape(0)}; supported: one to three spatial axes")
         stride, dilation = along(site, "strides", kernel), along(site, "dilations", kernel)
         before, after = paddings(site, kernel, stride, dilation)
-        return Grid(sizes, kernel, stride, dilation, before, after, bool(site.attribute("ceil_mode", 0)))
+        return Grid(sizes, kernel, stride, dilation, before, after, site.flag("ceil_mode"))
 
     @property
     def plain(self) -> bool:
@@ -81,7 +81,7 @@ class Grid:
 def average_pool(site: Site) -> Value:
     """Windows with a padding that the operation does not know are summed, and divided by what counts in each."""
     site = site.layered()
-    grid, include = Grid.of(site), bool(site.attribute("count_include_pad", 0))
+    grid, include = Grid.of(site), site.flag("count_include_pad")
     if set(grid.dilation) != {1}:
         raise UnsupportedError(f"dilations {grid.dilation}; supported: 1")
     if grid.plain:

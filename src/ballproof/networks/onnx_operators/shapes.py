@@ -30,7 +30,7 @@ def flatten(site: Site) -> Value | Array:
 def reshape(site: Site) -> Value | Array:
     """0 copies an axis, -1 is the rest. A first axis of 1 is the batch, whatever its size."""
     wanted = site.integers(1, "a shape") if site.given(1) else [int(n) for n in site.attribute("shape")]
-    if site.attribute("allowzero", 0) and 0 in wanted:
+    if site.flag("allowzero") and 0 in wanted:
         raise UnsupportedError("allowzero with a shape that has a 0; supported: without")
     shape = _resolved(wanted, site.shape(0))
     return site.reshaped(shape) if site.varies(0) else site.array(0, "x").reshape(shape)

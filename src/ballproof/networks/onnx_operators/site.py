@@ -60,6 +60,13 @@ class Site:
                 return value.decode() if isinstance(value, bytes) else value
         return default
 
+    def flag(self, name: str, default: bool = False) -> bool:
+        """An attribute that is 0 or 1."""
+        value = self.attribute(name, int(default))
+        if value not in (0, 1):
+            raise InputError(f"{name} is {value}, expected 0 or 1")
+        return bool(value)
+
     def given(self, i: int) -> bool:
         """Whether argument i is there."""
         return i < len(self.node.input) and self.node.input[i] != ""
