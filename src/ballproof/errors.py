@@ -16,5 +16,9 @@ class UnsupportedError(InputError):
     """An operation or a setting that is not modelled; raised while the graph is built, never later."""
 
 
+class DomainError(InputError):
+    """A region on which an operation is not defined everywhere, or not bounded: log of an interval that reaches 0, ..."""
+
+
 class SoundnessError(BallproofError, ArithmeticError):
     """Two proven facts contradict each other, or a bound is NaN: no answer is given. Please report it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -10,25 +11,43 @@ from torch import Tensor
 from ballproof.operations import Operation
 from ballproof.operations.abs import Abs
 from ballproof.operations.adaptive_average_pool import AdaptiveAveragePool
+from ballproof.operations.arctan import Arctan
 from ballproof.operations.arithmetic import Add, Divide, Multiply, Negate, Subtract
 from ballproof.operations.average_pool import AveragePool
 from ballproof.operations.batch_norm import BatchNorm
+from ballproof.operations.clamp import Clamp
 from ballproof.operations.concat import Concat
 from ballproof.operations.convolution import Convolution
 from ballproof.operations.convolution_transposed import ConvolutionTransposed
+from ballproof.operations.elu import Elu
+from ballproof.operations.erf import Erf
+from ballproof.operations.exp import Exp
 from ballproof.operations.gather import Gather
+from ballproof.operations.gelu import Gelu
+from ballproof.operations.hard_swish import HardSwish
 from ballproof.operations.leaky_relu import LeakyRelu
 from ballproof.operations.linear import Linear
+from ballproof.operations.log import Log
 from ballproof.operations.max_pool import MaxPool
 from ballproof.operations.mean import Mean
+from ballproof.operations.mish import Mish
 from ballproof.operations.pad import Pad
 from ballproof.operations.permute import Permute
+from ballproof.operations.power import Power
+from ballproof.operations.prelu import Prelu
 from ballproof.operations.relu import Relu
 from ballproof.operations.reshape import Reshape
+from ballproof.operations.sigmoid import Sigmoid
+from ballproof.operations.silu import Silu
+from ballproof.operations.sine import Cos, Sin
 from ballproof.operations.slice import Slice
+from ballproof.operations.softplus import Softplus
+from ballproof.operations.stairs import Floor, Round, Sign, Step
 from ballproof.operations.sum import Sum
+from ballproof.operations.tanh import Tanh
 
 Shape = tuple[int, ...]
+Domain = tuple[float, float]
 MAP = (2, 5, 4)
 
 
@@ -40,6 +59,8 @@ class Example:
     shapes: tuple[Shape, ...]
     varies: tuple[bool, ...]
     index: tuple[int, ...] = ()
+    domain: Domain = (-inf, inf)
+    """Where the boxes may lie: wide ones are squeezed into it."""
 
     @property
     def name(self) -> str:
@@ -61,9 +82,9 @@ class Example:
         return found
 
 
-def one(operation: Operation, *shapes: Shape, index: tuple[int, ...] = ()) -> Example:
+def one(operation: Operation, *shapes: Shape, index: tuple[int, ...] = (), domain: Domain = (-inf, inf)) -> Example:
     """An example whose first argument varies."""
-    return Example(operation, shapes, (True, *(False for _ in shapes[1:])), index)
+    return Example(operation, shapes, (True, *(False for _ in shapes[1:])), index, domain)
 
 
 def all_vary(operation: Operation, *shapes: Shape) -> Example:
@@ -120,6 +141,50 @@ EXAMPLES: list[Example] = [
     one(LeakyRelu(0.0), (3, 4)),
     one(LeakyRelu(1.7), (3, 4)),
     one(Abs(), (3, 4)),
+    one(Prelu(), (3, 4), (3, 1)),
+    one(Clamp(-0.5, 0.25), (3, 4)),
+    one(Clamp(0.0, 6.0), (3, 4)),
+    one(Clamp(-inf, 0.5), (3, 4)),
+    one(Clamp(-0.5), (3, 4)),
+    one(HardSwish(), (3, 4)),
+    one(Sigmoid(), (3, 4)),
+    one(Tanh(), (3, 4)),
+    one(Arctan(), (3, 4)),
+    one(Softplus(), (3, 4)),
+    one(Softplus(5.0), (3, 4)),
+    one(Elu(), (3, 4)),
+    one(Elu(1.6732632423543772, 1.0507009873554805), (3, 4)),
+    one(Elu(0.5, 1.0, 2.0), (3, 4)),
+    one(Elu(0.3), (3, 4)),
+    one(Gelu(), (3, 4)),
+    one(Gelu("tanh"), (3, 4)),
+    one(Silu(), (3, 4)),
+    one(Mish(), (3, 4)),
+    one(Erf(), (3, 4)),
+    one(Exp(), (3, 4), domain=(-inf, 80.0)),
+    one(Log(), (3, 4), domain=(1e-3, inf)),
+    one(Power(2), (3, 4)),
+    one(Power(3), (3, 4)),
+    one(Power(4), (3, 4), domain=(-1e3, 1e3)),
+    one(Power(5), (3, 4), domain=(-1e3, 1e3)),
+    one(Power(6), (3, 4), domain=(-30, 30)),
+    one(Power(0.5), (3, 4), domain=(0.0, inf)),
+    one(Power(-0.5), (3, 4), domain=(1e-3, inf)),
+    one(Power(-1), (3, 4), domain=(1e-2, inf)),
+    one(Power(-1), (3, 4), domain=(-inf, -1e-2)),
+    one(Power(-2), (3, 4), domain=(-inf, -1e-2)),
+    one(Power(-2), (3, 4), domain=(1e-2, inf)),
+    one(Power(-3), (3, 4), domain=(-inf, -1e-1)),
+    one(Power(1.5), (3, 4), domain=(0.0, inf)),
+    one(Power(0.3), (3, 4), domain=(0.0, inf)),
+    one(Power(-2.5), (3, 4), domain=(1e-1, inf)),
+    one(Sin(), (3, 4)),
+    one(Cos(), (3, 4)),
+    one(Sign(), (3, 4)),
+    one(Step(), (3, 4)),
+    one(Step(0.5), (3, 4)),
+    one(Floor(), (3, 4)),
+    one(Round(), (3, 4)),
     one(MaxPool((2, 2), (2, 2), (0, 0), (1, 1)), MAP),
     one(MaxPool((3, 2), (1, 2), (1, 1), (1, 1)), MAP),
     one(MaxPool((2, 2), (2, 2), (0, 0), (2, 1), True), MAP),

@@ -13,6 +13,8 @@ from ballproof.operations import Affine, Nonlinear
 from ballproof.problems.region import Region
 from ballproof.values import Interval, Line, Relaxation
 
+Slopes = tuple[Tensor, ...]
+
 
 @dataclass
 class Cotangents:
@@ -107,13 +109,14 @@ class Backward:
         relaxation = self.relaxations[node.name]
         shapes = tuple(s for s, i in zip(self.graph.shapes(node), node.inputs, strict=True) if self.graph.node[i].varies)
         if relaxation.parallel and cotangents.shared:
-            pulled = operation.pull_slopes(cotangents.lower, relaxation.lower.slopes, shapes)
+            pulled = operation.pull_slopes(cotangents.lower, _queried(relaxation.lower, node), shapes)
             pulled_up: tuple[Tensor | None, ...] = pulled
         else:
-            pulled = _bend(operation, cotangents.lower, relaxation.lower, relaxation.upper, shapes)
+            below, above = _queried(relaxation.lower, node), _queried(relaxation.upper, node)
+            pulled = _bend(operation, cotangents.lower, below, above, shapes)
             pulled_up = tuple(None for _ in pulled)
             if cotangents.upper is not None:
-                pulled_up = _bend(operation, cotangents.upper, relaxation.upper, relaxation.lower, shapes)
+                pulled_up = _bend(operation, cotangents.upper, above, below, shapes)
         self._add_offsets(cotangents, relaxation)
         parents = [i for i in node.inputs if self.graph.node[i].varies]
         for parent, low, up in zip(parents, pulled, pulled_up, strict=True):
@@ -150,16 +153,25 @@ def _pull(operation: Affine, cotangent: Tensor | None, arguments, shapes) -> tup
     return tuple(None if p is None else p.unflatten(0, ahead) for p in pulled)
 
 
-def _bend(operation: Nonlinear, cotangent: Tensor, positive: Line, negative: Line, shapes) -> tuple[Tensor, ...]:  # type: ignore[no-untyped-def]
-    """The positive part of the cotangent times one line's slope, the negative part times the other's."""
-    up = operation.pull_slopes(cotangent.clamp(min=0), positive.slopes, shapes)
-    down = operation.pull_slopes(cotangent.clamp(max=0), negative.slopes, shapes)
+def _queried(line: Line, node: Node) -> tuple[Tensor, ...]:
+    """The slopes of a line with a query axis, of length 1 where all queries share them."""
+    return line.slopes if line.offset.ndim == len(node.shape) + 2 else tuple(s.unsqueeze(1) for s in line.slopes)
+
+
+def _bend(operation: Nonlinear, cotangent: Tensor, positive: Slopes, negative: Slopes, shapes) -> Slopes:  # type: ignore[no-untyped-def]
+    """The positive part of the cotangent times one line's slopes, the negative part times the other's."""
+    if operation.coordinatewise:
+        return (cotangent * torch.where(cotangent >= 0, positive[0], negative[0]),)
+    up = operation.pull_slopes(cotangent.clamp(min=0), positive, shapes)
+    down = operation.pull_slopes(cotangent.clamp(max=0), negative, shapes)
     return tuple(a + b for a, b in zip(up, down, strict=True))
 
 
 def _dot(cotangent: Tensor, constant: Tensor) -> Tensor:
-    """`(batch or 1, query, *node) · (1 or batch, *node) -> (batch, query)`."""
+    """`(batch or 1, query, *node) · (1 or batch, *node) or (batch, query, *node) -> (batch, query)`."""
     constant = constant.to(cotangent)
+    if constant.ndim == cotangent.ndim:
+        return (cotangent * constant).flatten(2).sum(2)
     if constant.shape[0] == 1:
         return cotangent.flatten(2) @ constant.flatten()
     return torch.einsum("bqn,bn->bq" if cotangent.shape[0] > 1 else "xqn,bn->bq", cotangent.flatten(2), constant.flatten(1))

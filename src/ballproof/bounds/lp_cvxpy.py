@@ -88,13 +88,19 @@ def _affine(graph: Graph, node: Node, operation: Affine, known: dict[str, Any]) 
 
 def _triangle(operation: Scalar, before: Any, after: Any, ends: Interval) -> list[Any]:
     """The convex hull of the function's graph between the ends: its pieces on one side, the chord on the other."""
+    turns = {turn for _, turn in operation.breaks}
+    if any(operation.curvature) or len(turns) != 1:
+        raise UnsupportedError(f"{operation} is not written here; supported: piecewise linear, convex or concave")
     lower, upper = _numbers(ends.lower), _numbers(ends.upper)
     first, last = (_numbers(operation.forward(e)) for e in (ends.lower, ends.upper))
     slope = np.where(upper > lower, (last - first) / np.where(upper > lower, upper - lower, 1.0), 0.0)
     chord = first + _cvxpy().multiply(slope, before - lower)
-    pieces = [s * before + o for s, o in operation.pieces]
+    (place,) = (p for p, _ in operation.breaks)
+    sides = torch.tensor([place - 1, place + 1], dtype=torch.float64)
+    heights, slopes = operation.forward(sides).tolist(), operation.derivative(sides).tolist()
+    pieces = [h + k * (before - p) for h, k, p in zip(heights, slopes, sides.tolist(), strict=True)]
     inside = [before >= lower, before <= upper]
-    if operation.shape == "convex":
+    if turns == {1}:
         return [*inside, after <= chord, *(after >= p for p in pieces)]
     return [*inside, after >= chord, *(after <= p for p in pieces)]
 

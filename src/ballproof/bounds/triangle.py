@@ -71,15 +71,18 @@ class Triangle:
     def _scalar(self, node: Node, operation: Scalar) -> None:
         """Settled coordinates are the piece at their center; the others get two variables and the hull of the graph."""
         output, name = self._output(node, operation), self.composition.argument(node)
-        x = self.intervals[name]
-        open_ = operation.unsettled(x)[0]
-        slope, offset = _piece(operation, x.center)
+        x, *constants = arguments(self.graph, node, self.intervals, self.composition.constants)
+        assert isinstance(x, Interval)
+        open_ = operation.unsettled(x, *constants)[0]
+        slope = operation.chord(x, *constants)  # type: ignore[arg-type]
+        offset = operation.forward(x.center, *constants) - slope * x.center  # type: ignore[arg-type]
         places = open_.flatten().nonzero().flatten()
         before = self._arguments(name, places)
         after = self.program.variables(_at(output, places), node.name)
         own = Written(places, after, slope.masked_fill(open_, 0), offset.masked_fill(open_, 0))
         self.composition.written[node.name] = own
-        self._hull(operation, _at(x, places), before, after)
+        of_places = [c.detach().double().expand(1, *node.shape).flatten()[places] for c in constants]  # type: ignore[union-attr]
+        self._hull(operation, _at(x, places), of_places, before, after)
 
     def _arguments(self, name: str, places: Tensor) -> int:
         """Variables equal to some coordinates of a node; returns the column of the first."""
@@ -93,16 +96,15 @@ class Triangle:
             at += len(constant)
         return first
 
-    def _hull(self, operation: Scalar, x: Interval, before: int, after: int) -> None:
-        """The pieces on one side, the chord on the other. A flat piece is an end of the output already."""
-        count, convex = x.lower.numel(), operation.shape == "convex"
-        below, above = self.program.at_least, self.program.at_most
-        lines = operation.relax(x, slope="adaptive")
-        chord, outer, inner = (lines.upper, above, below) if convex else (lines.lower, below, above)
-        outer(self._over(chord.slopes[0].numpy(), before, after), chord.offset.numpy())
-        for slope, offset in operation.pieces:
-            if slope != 0:
-                inner(self._over(np.full(count, slope), before, after), np.full(count, offset))
+    def _hull(self, operation: Scalar, x: Interval, constants: list[Tensor], before: int, after: int) -> None:
+        """The lines whose envelope is the convex hull of a piecewise linear function, and nearly of a smooth one."""
+        below, above = operation.hull(x, *constants)
+        for slope in below:
+            offset = operation.offset(x, slope, 1, *constants)
+            self.program.at_least(self._over(slope.numpy(), before, after), offset.numpy())
+        for slope in above:
+            offset = operation.offset(x, slope, -1, *constants)
+            self.program.at_most(self._over(slope.numpy(), before, after), offset.numpy())
 
     def _over(self, slopes: Array, before: int, after: int) -> sparse.csr_matrix:
         """output - slope · argument."""
@@ -131,14 +133,6 @@ class Triangle:
             rows.append(reduce(add, placed))
         own = self.program.one_each(after, np.ones(size))
         return own - sparse.vstack(rows, format="csr"), line.offset.flatten().numpy()
-
-
-def _piece(operation: Scalar, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The slope and the offset of the linear piece that the function is at each x."""
-    slopes, offsets = (torch.tensor(p, dtype=x.dtype) for p in zip(*operation.pieces, strict=True))
-    values = x.unsqueeze(-1) * slopes + offsets
-    best = values.argmax(-1) if operation.shape == "convex" else values.argmin(-1)
-    return slopes[best], offsets[best]
 
 
 def _at(ends: Interval, places: Tensor) -> Interval:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,12 +16,11 @@ from ballproof.operations.scalar import Scalar
 class Abs(Scalar):
     """The absolute value: two pieces that meet in 0."""
 
-    shape: Literal["convex"] = "convex"
-    kinks = (0.0,)
-    pieces = ((-1.0, 0.0), (1.0, 0.0))
+    breaks = ((0.0, 1),)
+    curvature = (0, 0)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return inputs[0].abs()
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Tensor, *constants: Tensor) -> Tensor:
         return torch.where(x >= 0, torch.ones_like(x), -torch.ones_like(x))

@@ -20,7 +20,7 @@ from ballproof.values import Interval, Relaxation
 
 Argument = Interval | Tensor
 Shape = tuple[int, ...]
-Slope = Literal["parallel", "adaptive"] | Tensor
+Slope = Literal["parallel", "adaptive"] | tuple[Tensor, ...]
 
 
 class Role(Enum):
@@ -117,10 +117,15 @@ class Nonlinear(Operation):
     def relax(self, *inputs: Argument, slope: Slope) -> Relaxation:
         """Two lines that enclose the operation on the intervals.
 
-        slope: `parallel` gives both lines the same slopes (Wong & Kolter 2018, Fast-Lin); `adaptive` the free line of
-        least area (CROWN, DeepPoly); a tensor is the slope of the free line itself. Law: the lines enclose every
-        sampled point and every kink, for any slope.
+        slope: `parallel` gives both lines the same slopes (Wong & Kolter 2018, Fast-Lin); `adaptive` the lines of least
+        area (CROWN, DeepPoly); tensors are the free parameters that `start` counts, and may have a query axis behind
+        the batch axis if the intervals have one of length 1 there. Law: the lines enclose every sampled point and every
+        kink, for any parameters.
         """
+
+    def start(self, *inputs: Argument) -> tuple[Tensor, ...]:
+        """The free parameters with which `relax` gives the adaptive lines; none where nothing is free."""
+        return ()
 
     @abstractmethod
     def unsettled(self, *inputs: Argument) -> tuple[Tensor, ...]:
@@ -128,9 +133,10 @@ class Nonlinear(Operation):
 
     @abstractmethod
     def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
-        """The coefficients on each varying input. cotangent: `(batch or 1, query, *output)`; slopes as in `Line`.
+        """The coefficients on each varying input. cotangent: `(batch or 1, query, *output)`.
 
-        shapes: per-example shapes of the varying inputs. Returns `(batch, query, *input)` each.
+        slopes: as in `Line`, with a query axis behind the batch axis. shapes: per-example shapes of the varying inputs.
+        Returns `(batch, query, *input)` each.
         """
 
 

@@ -75,7 +75,7 @@ class MaxPool(Nonlinear):
 
     def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
         index, _ = window_index(self, shapes[0])
-        spread = (cotangent.unsqueeze(-1) * slopes[0].unsqueeze(1)).flatten(2)
+        spread = (cotangent.unsqueeze(-1) * slopes[0]).flatten(2)
         pulled = spread.new_zeros(*spread.shape[:2], torch.Size(shapes[0]).numel())
         return (pulled.index_add(2, index.to(spread.device), spread).reshape(*spread.shape[:2], *shapes[0]),)
 
