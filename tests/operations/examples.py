@@ -28,6 +28,8 @@ from ballproof.operations.hard_swish import HardSwish
 from ballproof.operations.leaky_relu import LeakyRelu
 from ballproof.operations.linear import Linear
 from ballproof.operations.log import Log
+from ballproof.operations.log_sum_exp import LogSumExp
+from ballproof.operations.matrix_product import MatrixProduct
 from ballproof.operations.max_pool import MaxPool
 from ballproof.operations.mean import Mean
 from ballproof.operations.mish import Mish
@@ -35,12 +37,14 @@ from ballproof.operations.pad import Pad
 from ballproof.operations.permute import Permute
 from ballproof.operations.power import Power
 from ballproof.operations.prelu import Prelu
+from ballproof.operations.product import Product
 from ballproof.operations.relu import Relu
 from ballproof.operations.reshape import Reshape
 from ballproof.operations.sigmoid import Sigmoid
 from ballproof.operations.silu import Silu
 from ballproof.operations.sine import Cos, Sin
 from ballproof.operations.slice import Slice
+from ballproof.operations.softmax import Softmax
 from ballproof.operations.softplus import Softplus
 from ballproof.operations.stairs import Floor, Round, Sign, Step
 from ballproof.operations.sum import Sum
@@ -185,6 +189,14 @@ EXAMPLES: list[Example] = [
     one(Step(0.5), (3, 4)),
     one(Floor(), (3, 4)),
     one(Round(), (3, 4)),
+    all_vary(Product(), (3, 4), (3, 4)),
+    all_vary(Product(), (3, 1), (1, 4)),
+    all_vary(MatrixProduct(), (3, 4), (4, 2)),
+    all_vary(MatrixProduct(), (2, 3, 4), (1, 4, 2)),
+    one(Softmax(1), (5,)),
+    one(Softmax(2), (2, 4, 3)),
+    one(LogSumExp(1), (5,)),
+    one(LogSumExp(2, True), (2, 4, 3)),
     one(MaxPool((2, 2), (2, 2), (0, 0), (1, 1)), MAP),
     one(MaxPool((3, 2), (1, 2), (1, 1), (1, 1)), MAP),
     one(MaxPool((2, 2), (2, 2), (0, 0), (2, 1), True), MAP),
