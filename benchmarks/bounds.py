@@ -1,0 +1,185 @@
+"""Bounds timed on four nets, beside those of auto_LiRPA where it can be imported: seconds, tightness, distance to the floor.
+
+    python benchmarks/bounds.py --out bounds.json [--net convsmall] [--method crown] [--threads 2] [--memory BYTES] [--fresh]
+
+A case is a net, a method and one question: the nine margins of the predicted class for every input of the batch. Weights
+are as torch draws them and inputs uniform in [0, 1], both from seed 0, in float32; eps is in units of the input. Both
+libraries answer in one process, in turns, after one unmeasured turn each (it reads the net). `floor_seconds` is what the
+multiply-adds of `crown` (see bounds/floor.py) would take at the speed of a matrix product measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from bounds.floor import floor
+from bounds.nets import NETS
+from torch import Tensor, nn
+
+import ballproof as bp
+from ballproof.bounds import METHODS
+
+Work = Callable[[], Tensor]
+PEER = {"interval": "IBP", "crown": "CROWN", "alpha": "CROWN-Optimized"}
+PEER_OPTIONS = {"optimize_bound_args": {"iteration": 20}}
+"""All else as the peer sets it: `alpha` keeps the intermediate bounds of CROWN and optimises the slopes of the last queries."""
+QUICK_SECONDS, QUICK_TURNS = 5, 50
+"""Cases that are over sooner go on taking turns until one of these is reached."""
+
+
+PAIRS = [(net, method) for net in NETS for method in PEER if method != "alpha" or net == "convsmall"]
+
+
+def main() -> None:
+    asked = asking()
+    torch.set_num_threads(asked.threads)
+    pairs = [p for p in PAIRS if asked.net in {None, p[0]} and asked.method in {None, p[1]}]
+    rows = [fresh(*p, asked) if asked.fresh else measure(*p, asked) for p in pairs]
+    told = {"torch": torch.__version__, "threads": asked.threads, "memory": asked.memory, "who": asked.who, "rows": rows}
+    asked.out.write_text(json.dumps(told, indent=1))
+    show(rows)
+
+
+def asking() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--net", choices=NETS)
+    parser.add_argument("--method", choices=PEER)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory", type=int, help="bytes of working memory for ballproof")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of each at least; quick ones get more")
+    parser.add_argument("--who", choices=("both", "ours", "peer"), default="both")
+    parser.add_argument("--fresh", action="store_true", help="a process a case, and one for each library's peak memory")
+    return parser.parse_args()
+
+
+def measure(name: str, method: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """One row of the table."""
+    case = NETS[name]
+    torch.manual_seed(0)
+    net, x = case.build().eval().requires_grad_(False), torch.rand(case.batch, *case.shape)
+    labels = net(x).argmax(1)
+    row: dict[str, Any] = {"net": name, "method": method, "batch": case.batch, "eps": case.eps}
+    works: dict[str, Work] = {"forward": lambda: net(x)} if method == "interval" else {}
+    if asked.who != "peer" and method in METHODS:
+        works["ours"] = lambda: bp.margins(net, bp.Linf(x, case.eps), labels, method=method, memory=asked.memory)
+    if asked.who != "ours" and find_spec("auto_LiRPA"):
+        works["peer"] = peer(net, x, labels, case.eps, method)
+    row |= {"not_run": [who for who in ("ours", "peer") if who not in works], "start_mib": peak()}
+    with torch.set_grad_enabled(method == "alpha"):
+        row |= timed(works, asked.repeats)
+    row |= {"peak_mib": peak(), "load": os.getloadavg()[0]}
+    if method == "crown" and asked.who != "peer":
+        row |= floor(net, bp.Linf(x, case.eps))
+        row["times_floor"] = row["ours_seconds"] / row["floor_seconds"]
+    return row
+
+
+def peak() -> float:
+    """The most memory this process ever held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def peer(net: nn.Module, x: Tensor, labels: Tensor, eps: float, method: str) -> Work:
+    """The same question put to auto_LiRPA."""
+    lirpa, perturbations = import_module("auto_LiRPA"), import_module("auto_LiRPA.perturbations")
+    model = lirpa.BoundedModule(net, torch.empty_like(x), bound_opts=PEER_OPTIONS)
+    rows = bp.classified_as(labels).property(10).coefficients
+
+    def work() -> Tensor:
+        ball = lirpa.BoundedTensor(x, perturbations.PerturbationLpNorm(norm=float("inf"), eps=eps))
+        return model.compute_bounds(x=(ball,), C=rows, method=PEER[method], bound_upper=False)[0].detach()
+
+    return work
+
+
+def timed(works: dict[str, Work], repeats: int) -> dict[str, Any]:
+    """Least and median seconds of each work, taken in turns, and how their answers differ."""
+    answers = {who: work() for who, work in works.items()}
+    seconds: dict[str, list[float]] = {who: [] for who in works}
+    started, turns = time.perf_counter(), 0
+    while turns < repeats or (turns < QUICK_TURNS and time.perf_counter() < started + QUICK_SECONDS):
+        turns += 1
+        for who, work in works.items():
+            before = time.perf_counter()
+            work()
+            seconds[who].append(time.perf_counter() - before)
+    told: dict[str, Any] = {"turns": turns}
+    for who, taken in seconds.items():
+        told |= {f"{who}_seconds": min(taken), f"{who}_median_seconds": median(taken)}
+    return told | compared(told, answers)
+
+
+def compared(told: dict[str, Any], answers: dict[str, Tensor]) -> dict[str, Any]:
+    """Ratios of least seconds; margins ours minus the peer's, relative to the mean size of the margins: above 0 is tighter."""
+    found: dict[str, Any] = {f"{who}_mean_margin": a.mean().item() for who, a in answers.items() if who != "forward"}
+    if "ours" in answers and "forward" in answers:
+        found["forwards"] = told["ours_seconds"] / told["forward_seconds"]
+    if {"ours", "peer"} <= answers.keys():
+        gain = (answers["ours"] - answers["peer"]) / answers["peer"].abs().mean()
+        found |= {"gain_least": gain.min().item(), "gain_mean": gain.mean().item()}
+        found["times_faster"] = told["peer_seconds"] / told["ours_seconds"]
+    return found
+
+
+def fresh(name: str, method: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """A row from a process of its own, with the peak memory of each library from one more process each.
+
+    A process counts its parent's memory at the start as its own peak; the parent computes nothing, so this adds nothing.
+    """
+    row = apart(name, method, asked, asked.who, asked.repeats)
+    for who in ("ours", "peer") if asked.who == "both" else ():
+        if who not in row["not_run"]:
+            alone = apart(name, method, asked, who, 1)
+            row |= {f"{who}_start_mib": alone["start_mib"], f"{who}_peak_mib": alone["peak_mib"]}
+    return row
+
+
+def apart(name: str, method: str, asked: argparse.Namespace, who: str, repeats: int) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        options = ["--net", name, "--method", method, "--who", who, "--repeats", str(repeats), "--threads", str(asked.threads)]
+        options += [] if asked.memory is None else ["--memory", str(asked.memory)]
+        subprocess.run([sys.executable, __file__, "--out", out.name, *options], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        return json.loads(Path(out.name).read_text())["rows"][0]  # type: ignore[no-any-return]
+
+
+COLUMNS = {
+    "ours_seconds": ".4f",
+    "peer_seconds": ".4f",
+    "times_faster": ".2f",
+    "gain_least": ".1e",
+    "gain_mean": ".1e",
+    "forwards": ".2f",
+    "floor_seconds": ".4f",
+    "times_floor": ".1f",
+    "ours_peak_mib": ".0f",
+    "peer_peak_mib": ".0f",
+}
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """The table, seconds being the least of all turns."""
+    print(f"{'net':10} {'method':8}", *(f"{c:>13}" for c in COLUMNS))
+    for row in rows:
+        cells = (f"{row[c]:>13{how}}" if c in row else f"{'-':>13}" for c, how in COLUMNS.items())
+        print(f"{row['net']:10} {row['method']:8}", *cells)
+        if row["not_run"]:
+            print(f"  not run: {', '.join(row['not_run'])} (not in METHODS, not importable, or not asked for)")
+
+
+if __name__ == "__main__":
+    main()
