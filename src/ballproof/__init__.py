@@ -31,6 +31,7 @@ PUBLIC = {
     "bound": "ballproof.bounds",
     "certify": "ballproof.evaluate",
     "classified_as": "ballproof.problems",
+    "linear_bounds": "ballproof.bounds",
     "linear_constraints": "ballproof.problems",
     "load_data": "ballproof.data",
     "lower_bounds": "ballproof.bounds",

@@ -1,7 +1,41 @@
 """Walkers that prove bounds and know no operation."""
 
-from ballproof.bounds.face import bound, lower_bounds, margins
+from ballproof.bounds.face import LinearBounds, bound, linear_bounds, lower_bounds, margins
 from ballproof.bounds.memory import Budget
-from ballproof.bounds.methods import METHODS, IntervalMethod, LinearMethod, LPMethod, Method
+from ballproof.bounds.methods import (
+    ALIASES,
+    METHODS,
+    TRAINABLE,
+    AlphaMethod,
+    Intersection,
+    IntervalMethod,
+    LinearMethod,
+    LPMethod,
+    Method,
+    SDPMethod,
+    ZonotopeMethod,
+    method_named,
+    stopping,
+)
 
-__all__ = ["METHODS", "Budget", "IntervalMethod", "LPMethod", "LinearMethod", "Method", "bound", "lower_bounds", "margins"]
+__all__ = [
+    "ALIASES",
+    "METHODS",
+    "TRAINABLE",
+    "AlphaMethod",
+    "Budget",
+    "Intersection",
+    "IntervalMethod",
+    "LPMethod",
+    "LinearBounds",
+    "LinearMethod",
+    "Method",
+    "SDPMethod",
+    "ZonotopeMethod",
+    "bound",
+    "linear_bounds",
+    "lower_bounds",
+    "margins",
+    "method_named",
+    "stopping",
+]

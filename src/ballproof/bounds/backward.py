@@ -53,13 +53,17 @@ class Backward:
         self.graph, self.region, self.constants, self.relaxations = graph, region, constants, relaxations
 
     def __call__(self, name: str, cotangent: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+        return self._concretise(self.pulled(name, cotangent, both), cotangent, both)
+
+    def pulled(self, name: str, cotangent: Tensor, both: bool) -> Cotangents | None:
+        """The coefficients at the region's input, None where it is not reached; `offset_lower, offset_upper` go with them."""
         self.pending = {name: Cotangents(cotangent, cotangent if both else None)}
         self.offset_lower: Tensor | float = 0.0
         self.offset_upper: Tensor | float = 0.0
         for node in reversed(self.graph.until(name).varying):
             if node.name in self.pending:
                 self._through(node, self.pending.pop(node.name))
-        return self._concretise(self.pending.pop(self.graph.input, None), cotangent, both)
+        return self.pending.pop(self.graph.input, None)
 
     def on_intervals(self, name: str, cotangent: Tensor, intervals: Mapping[str, Interval]) -> Tensor:
         """The lower value of `cotangent · node`, pulled back through affine nodes only, then taken on the intervals.

@@ -1,21 +1,23 @@
-"""`bound`, `margins` and `lower_bounds`: the questions a user asks, whatever the method."""
+"""`bound`, `lower_bounds`, `margins` and `linear_bounds`: the questions a user asks, whatever the method."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from ballproof.bounds.answers import Answer, answer_of, ends_of
+from ballproof.bounds.backward import Cotangents
 from ballproof.bounds.interval import interval_pass
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
-from ballproof.bounds.methods import IntervalMethod, LinearMethod, LPMethod, Method, method_named
-from ballproof.errors import InputError, SoundnessError
+from ballproof.bounds.methods import LinearMethod, Method, method_named
+from ballproof.errors import DomainError, InputError, SoundnessError
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
 from ballproof.problems import Region, classified_as
-from ballproof.values import Interval
+from ballproof.values import Interval, Line
 
 
 def bound(
@@ -27,29 +29,17 @@ def bound(
 ) -> Interval:
     """Proven ends of every output (or of the inner node named `node`) over the region, `(batch, *output)`.
 
-    method: a name from `METHODS` or its settings. memory: working memory in bytes; the answer does not depend on it.
-    Float rounding is not included: the ends are exact up to the rounding of the arithmetic they were computed in.
+    method: a name from `METHODS`, names joined by `+` for their intersection, or settings. memory: working memory in
+    bytes; the answer does not depend on it. Float rounding is not included: the ends are exact up to the rounding of the
+    arithmetic they were computed in. Raises `DomainError` where an operation is not defined or not bounded.
     """
     graph = as_graph(network, region)
     graph = graph if node is None else graph.until(node)
-    count = _count(graph)
-    rows = torch.eye(count, dtype=region.dtype, device=region.device).reshape(1, count, *graph.output_shape)
-    if isinstance(settings := method_named(method), LPMethod):
-        ends = [lower_bounds(graph, region, sign * rows, settings, memory) for sign in (1.0, -1.0)]
-        return Interval(ends[0].reshape(-1, *graph.output_shape), -ends[1].reshape(-1, *graph.output_shape))
-    parts = [_ends(graph, part, settings, Budget(memory)) for part in _split(graph, region, Budget(memory))]
+    ends, budget = ends_of(method_named(method)), Budget(memory)
+    parts = [ends(graph, part, budget) for part in _split(graph, region, budget)]
     found = Interval(torch.cat([p.lower for p in parts]), torch.cat([p.upper for p in parts]))
+    _finite(found.lower + found.upper, graph, region)
     return found.checked(graph.output)
-
-
-def _ends(graph: Graph, region: Region, method: IntervalMethod | LinearMethod, budget: Budget) -> Interval:
-    if isinstance(method, IntervalMethod):
-        return interval_pass(graph, region.box())[graph.output]
-    state = LinearPass(graph, region, method, budget).run()
-    if graph.output in state.exact:
-        return state.intervals[graph.output]
-    found = state.every_coordinate(graph.output)
-    return found.intersect(state.intervals[graph.output], graph.output) if method.intersect else found
 
 
 def lower_bounds(
@@ -61,19 +51,13 @@ def lower_bounds(
 ) -> Tensor:
     """Proven lower values of `coefficients · output` over the region, `(batch, query)`.
 
-    coefficients: `(batch or 1, query, *output)`. Differentiable in the parameters for every method but `lp`.
+    coefficients: `(batch or 1, query, *output)`. Differentiable in the parameters for the methods in `TRAINABLE`.
     """
-    graph, settings = as_graph(network, region), method_named(method)
+    graph, answer = as_graph(network, region), answer_of(method_named(method))
     coefficients = coefficients.to(device=region.device, dtype=region.dtype)
-    answer = _answer(settings)
-    parts, start = [], 0
-    for part in _split(graph, region, Budget(memory)):
-        own = coefficients if coefficients.shape[0] == 1 else coefficients[start : start + part.batch]
-        parts.append(answer(graph, part, own, Budget(memory)))
-        start += part.batch
+    parts = [answer(graph, part, own, Budget(memory)) for part, own in _asked(graph, region, coefficients, Budget(memory))]
     found = torch.cat(parts)
-    if bool(torch.isnan(found).any()):
-        raise SoundnessError("a bound is NaN; are the weights and the inputs finite?")
+    _finite(found, graph, region)
     return found
 
 
@@ -91,37 +75,56 @@ def margins(
     return lower_bounds(graph, region, wanted.coefficients, method, memory)
 
 
-Answer = Callable[[Graph, Region, Tensor, Budget], Tensor]
+@dataclass(frozen=True)
+class LinearBounds:
+    """`lower.slopes[0] · x + lower.offset <= node(x) <= upper.slopes[0] · x + upper.offset` for every x of the region.
+
+    slopes: `(batch or 1, query, *input)`, the matrix A. offset: `(batch, query)`, the vector d. Queries are the node's
+    coordinates, flattened, or those that were asked.
+    """
+
+    lower: Line
+    upper: Line
 
 
-def _answer(method: Method) -> Answer:
-    if isinstance(method, IntervalMethod):
-        return _interval_lower
-    if isinstance(method, LPMethod):
-        from ballproof.bounds.lp import lp_lower
+def linear_bounds(
+    network: nn.Module | Graph,
+    region: Region,
+    method: str | LinearMethod = "crown",
+    node: str | None = None,
+    coefficients: Tensor | None = None,
+    memory: int | None = None,
+) -> LinearBounds:
+    """The linear functions of the input that enclose the outputs (or an inner node, or `coefficients · output`).
 
-        return lambda graph, region, rows, budget: lp_lower(graph, region, method, rows, budget)
-    return lambda graph, region, rows, budget: _linear_lower(graph, region, method, rows, budget)
+    coefficients: `(batch or 1, query, *node)`; every coordinate if absent. method: `dual`, `crown` or one of their
+    hybrids. Differentiable in the parameters. Source: Zhang et al. 2018; the pull-back before it meets the region.
+    """
+    settings = method_named(method)
+    if not isinstance(settings, LinearMethod):
+        raise InputError(f"`method` is {method!r}, which has no lines to the input; expected dual, crown or a hybrid of them")
+    graph = as_graph(network, region)
+    graph = graph if node is None else graph.until(node)
+    count = int(torch.Size(graph.output_shape).numel())
+    eye = torch.eye(count, dtype=region.dtype, device=region.device).reshape(1, count, *graph.output_shape)
+    rows = eye if coefficients is None else coefficients.to(device=region.device, dtype=region.dtype)
+    backward = LinearPass(graph, region, settings, Budget(memory)).run().backward
+    found = backward.pulled(graph.output, rows, both=True)
+    zeros = rows.new_zeros(1, rows.shape[1], *region.shape)
+    found = found or Cotangents(zeros, zeros)
+    assert found.upper is not None
+    flat = rows.new_zeros(region.batch, rows.shape[1])
+    lower = Line((found.lower,), flat + backward.offset_lower)
+    return LinearBounds(lower, Line((found.upper,), flat + backward.offset_upper))
 
 
-def _interval_lower(graph: Graph, region: Region, rows: Tensor, budget: Budget) -> Tensor:
-    """The interval pass with the queries folded into the last layer where that is affine (elision)."""
-    return elided(graph, region, rows, interval_pass(graph, region.box()))
-
-
-def _linear_lower(graph: Graph, region: Region, method: LinearMethod, rows: Tensor, budget: Budget) -> Tensor:
-    state = LinearPass(graph, region, method, budget).run()
-    found = state.lower(graph.output, rows)
-    if method.intersect:
-        found = torch.maximum(found, elided(graph, region, rows, state.intervals))
+def _asked(graph: Graph, region: Region, rows: Tensor, budget: Budget) -> list[tuple[Region, Tensor]]:
+    """The parts of the region with their queries."""
+    found, start = [], 0
+    for part in _split(graph, region, budget):
+        found.append((part, rows if rows.shape[0] == 1 else rows[start : start + part.batch]))
+        start += part.batch
     return found
-
-
-def elided(graph: Graph, region: Region, rows: Tensor, intervals: dict[str, Interval]) -> Tensor:
-    """Queries answered from intervals: pulled back through the last affine nodes, then taken on each node's interval."""
-    from ballproof.bounds.backward import Backward
-
-    return Backward(graph, region, graph.constants(), {}).on_intervals(graph.output, rows, intervals)
 
 
 def _split(graph: Graph, region: Region, budget: Budget) -> list[Region]:
@@ -135,5 +138,15 @@ def _split(graph: Graph, region: Region, budget: Budget) -> list[Region]:
     return [region[start : start + size] for start in range(0, region.batch, size)]
 
 
-def _count(graph: Graph) -> int:
-    return int(torch.Size(graph.output_shape).numel())
+def _finite(found: Tensor, graph: Graph, region: Region) -> None:
+    """Raises where a bound is NaN or infinite, naming the first node at which numbers stop being finite."""
+    if bool(torch.isfinite(found).all()):
+        return
+    with torch.no_grad():
+        for name, interval in interval_pass(graph, region.box()).items():
+            if not bool((torch.isfinite(interval.lower) & torch.isfinite(interval.upper)).all()):
+                raise DomainError(f"node `{name}`: the interval bounds overflow; make the region smaller or use float64")
+    raise SoundnessError("a bound is NaN or infinite; are the weights and the inputs finite?")
+
+
+__all__ = ["Answer", "LinearBounds", "bound", "linear_bounds", "lower_bounds", "margins"]

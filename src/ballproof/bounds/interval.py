@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from ballproof.errors import DomainError
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Role
 from ballproof.operations.base import Argument
@@ -25,7 +27,18 @@ def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] |
 def step(graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> Interval:
     """The interval of one node from those of its arguments."""
     assert node.operation is not None
-    return node.operation.interval(*arguments(graph, node, known, constants))
+    with placed(node):
+        return node.operation.interval(*arguments(graph, node, known, constants))
+
+
+@contextmanager
+def placed(node: Node) -> Iterator[None]:
+    """Says in a `DomainError` at which node, and where in the user's source, it arose."""
+    try:
+        yield
+    except DomainError as error:
+        source = f" ({node.source})" if node.source else ""
+        raise DomainError(f"node `{node.name}`{source}: {error}") from None
 
 
 def arguments(graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> tuple[Argument, ...]:

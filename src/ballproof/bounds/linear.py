@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ballproof.bounds.backward import Backward
-from ballproof.bounds.interval import arguments, exact_on_boxes, step
+from ballproof.bounds.interval import arguments, exact_on_boxes, placed, step
 from ballproof.bounds.local import LocalBackward, LocalPath, local_path
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import LinearMethod
@@ -57,7 +57,8 @@ class LinearPass:
             if self.graph.node[name].varies:
                 self._settle(name, node, operation)
         given = arguments(self.graph, node, self.intervals, self.constants)
-        self.relaxations[node.name] = operation.relax(*given, slope=self.method.slope)
+        with placed(node):
+            self.relaxations[node.name] = operation.relax(*given, slope=self.method.slope)
 
     def _settle(self, name: str, node: Node, operation: Nonlinear) -> None:
         """The interval of `name`, as tight as the method makes it."""
@@ -67,17 +68,23 @@ class LinearPass:
         if not self.method.intersect:
             self.intervals[name] = self.every_coordinate(name)
             return
-        given = arguments(self.graph, node, self.intervals, self.constants)
-        varying = [i for i in node.inputs if self.graph.node[i].varies]
-        mask = operation.unsettled(*given)[varying.index(name)]
+        mask = self.unsettled(name, node, operation)
         if bool(mask.any()):
             self.intervals[name] = self._refine(name, self.intervals[name], mask)
+            self._tighten(name, node, operation)
+
+    def unsettled(self, name: str, node: Node, operation: Nonlinear) -> Tensor:
+        """Where a tighter interval of the argument `name` could improve the relaxation of `node`."""
+        given = arguments(self.graph, node, self.intervals, self.constants)
+        varying = [i for i in node.inputs if self.graph.node[i].varies]
+        return operation.unsettled(*given)[varying.index(name)]
+
+    def _tighten(self, name: str, node: Node, operation: Nonlinear) -> None:
+        """What a method does beyond one pull-back; here nothing."""
 
     def _refine(self, name: str, known: Interval, mask: Tensor) -> Interval:
         """Query only the coordinates in `mask (batch, *node)`; the others keep what is known."""
-        flat = mask.flatten(1)
-        count = int(flat.sum(1).max())
-        index = flat.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
+        index = chosen(mask)
         found = self.coordinates(name, index)
         lower = known.lower.flatten(1).scatter(1, index, found.lower)
         upper = known.upper.flatten(1).scatter(1, index, found.upper)
@@ -106,12 +113,9 @@ class LinearPass:
             ends = self._by_windows(path, places, (index // path.cells).reshape(-1, 1))
             return Interval(ends.lower.reshape(index.shape), ends.upper.reshape(index.shape))
         shape = self.graph.node[name].shape
-        size = _count(shape)
 
         def ask(part: Tensor) -> tuple[Tensor, Tensor | None]:
-            rows = torch.zeros(*part.shape, size, dtype=self.region.dtype, device=self.region.device)
-            rows.scatter_(2, part.unsqueeze(2), 1.0)
-            return self.backward(name, rows.reshape(*part.shape, *shape), both=True)
+            return self.backward(name, units(part, shape, self.region.like), both=True)
 
         pieces = self.budget.over_queries(ask, index, self.region.batch, self._widest(name), self.region.dtype)
         uppers = [u for _, u in pieces if u is not None]
@@ -139,6 +143,19 @@ class LinearPass:
 
     def _widest(self, name: str) -> int:
         return max(_count(n.shape) for n in self.graph.until(name).nodes if n.varies)
+
+
+def chosen(mask: Tensor) -> Tensor:
+    """The flat places where the mask `(batch, *node)` holds, `(batch, largest number of them)`, filled up with others."""
+    flat = mask.flatten(1)
+    count = int(flat.sum(1).max())
+    return flat.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
+
+
+def units(index: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Queries of single coordinates, `(batch, query, *shape)`, at the flat places `index (batch, query)`."""
+    rows = torch.zeros(*index.shape, _count(shape), dtype=like.dtype, device=like.device)
+    return rows.scatter_(2, index.unsqueeze(2), 1.0).reshape(*index.shape, *shape)
 
 
 def _count(shape: tuple[int, ...]) -> int:

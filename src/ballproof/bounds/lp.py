@@ -7,7 +7,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from ballproof.bounds.interval import interval_pass
+from ballproof.bounds.composition import ROWS_AT_ONCE, units
+from ballproof.bounds.interval import arguments, interval_pass, step
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import METHODS, LinearMethod, LPMethod
@@ -16,6 +17,7 @@ from ballproof.bounds.solver import Solver
 from ballproof.bounds.triangle import Triangle
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.graph import Graph
+from ballproof.operations import Nonlinear
 from ballproof.problems import L1, Box, Linf, Region
 from ballproof.values import Interval
 
@@ -66,12 +68,48 @@ def _numbers(value: Tensor) -> Array:
 
 def lp_intervals(graph: Graph, region: Region, method: LPMethod, budget: Budget) -> dict[str, Interval]:
     """The intermediate intervals that the program stands on."""
+    if method.intermediate == "lp":
+        return lp_all_intervals(graph, region, budget)
     if method.intermediate == "interval":
         return interval_pass(graph, region.box())
     settings = METHODS[method.intermediate]
     assert isinstance(settings, LinearMethod)
     state = LinearPass(graph, region, settings, budget).run()
     return {**interval_pass(graph, region.box()), **state.intervals}
+
+
+def lp_all_intervals(graph: Graph, region: Region, budget: Budget) -> dict[str, Interval]:
+    """Both ends of every neuron that `crown` leaves unsettled, each by a program of its own, front to back.
+
+    Source: Salman et al. 2019, `LP-all`. Price: two programs for each of these neurons.
+    """
+    state = LinearPass(graph, region, LinearMethod("adaptive"), budget).run()
+    known = {**interval_pass(graph, region.box()), **state.intervals}
+    constants, done = graph.constants(), {graph.input, *state.exact}
+    for node in graph.varying:
+        if isinstance(node.operation, Nonlinear):
+            for name in node.inputs:
+                if graph.node[name].varies and name not in done:
+                    done.add(name)
+                    varying = [i for i in node.inputs if graph.node[i].varies]
+                    given = arguments(graph, node, known, constants)
+                    mask = node.operation.unsettled(*given)[varying.index(name)]
+                    known[name] = _by_programs(graph.until(name), region, known, mask)
+        known[node.name] = step(graph, node, known, constants).intersect(known[node.name], node.name)
+    return known
+
+
+def _by_programs(graph: Graph, region: Region, known: dict[str, Interval], mask: Tensor) -> Interval:
+    """The interval of the graph's output, the coordinates in `mask (1, *output)` between minima of programs."""
+    own, places = known[graph.output], mask.flatten().nonzero().flatten()
+    if not len(places):
+        return own
+    lp = TriangleLP(graph, region, known)
+    lower, upper = own.lower.clone().flatten(), own.upper.clone().flatten()
+    for unit, part in zip(units(len(lower), places), torch.split(places, ROWS_AT_ONCE), strict=True):
+        rows = unit.reshape(-1, *graph.output_shape)
+        lower[part], upper[part] = lp.minimum(rows), -lp.minimum(-rows)
+    return Interval(lower.reshape(own.lower.shape), upper.reshape(own.upper.shape)).intersect(own, graph.output)
 
 
 def lp_lower(graph: Graph, region: Region, method: LPMethod, cotangent: Tensor, budget: Budget) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ballproof.attacks import PGD
-from ballproof.bounds import METHODS, Method, margins
+from ballproof.bounds import Method, margins, method_named, stopping
 from ballproof.data import Dataset
 from ballproof.errors import InputError, SoundnessError
 from ballproof.graph import Graph
@@ -43,8 +43,7 @@ class CertifySettings:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.attack_steps < 0:
             raise InputError(f"`batch` is {self.batch} and `attack_steps` {self.attack_steps}; expected >= 1 and >= 0")
-        if isinstance(self.method, str) and self.method not in METHODS:
-            raise InputError(f"`method` is {self.method!r}, expected one of {', '.join(METHODS)}")
+        method_named(self.method)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "method": str(self.method), "clip": None if self.clip is None else list(self.clip)}
@@ -117,7 +116,7 @@ def _rows(
     graph = as_graph(network, region)
     with torch.no_grad():
         outputs = graph(x)
-        proven = margins(graph, region, y, settings.method, settings.memory)
+        proven = margins(graph, region, y, stopping(settings.method, 0.0), settings.memory)
     certified = (proven > 0).all(1)
     broken = None
     if settings.attack_steps:

@@ -127,6 +127,9 @@ class Nonlinear(Operation):
         """The free parameters with which `relax` gives the adaptive lines; none where nothing is free."""
         return ()
 
+    def confine(self, parameters: tuple[Tensor, ...]) -> None:
+        """Move free parameters, in place, into the range outside which they are useless; unlimited unless said."""
+
     @abstractmethod
     def unsettled(self, *inputs: Argument) -> tuple[Tensor, ...]:
         """For each varying input, a mask of the coordinates where a tighter interval could improve the relaxation."""

@@ -64,6 +64,10 @@ class MatrixProduct(Nonlinear):
         offsets = (-(a.lower @ b.lower + a.upper @ b.upper) / 2, -(a.lower @ b.upper + a.upper @ b.lower) / 2)
         return Relaxation(Line(slopes, offsets[0]), Line(slopes, offsets[1]), parallel=True)
 
+    def confine(self, parameters: tuple[Tensor, ...]) -> None:
+        for share in parameters:
+            share.clamp_(0, 1)
+
     def unsettled(self, *inputs: Argument) -> tuple[Tensor, ...]:
         a, b = _two(inputs)
         return a.lower < a.upper, b.lower < b.upper

@@ -58,6 +58,10 @@ class Product(Nonlinear):
         lower, upper = Line(below, reduce(torch.minimum, heights[0])), Line(above, reduce(torch.maximum, heights[1]))
         return Relaxation(lower, upper, parallel=below is above)
 
+    def confine(self, parameters: tuple[Tensor, ...]) -> None:
+        for share in parameters:
+            share.clamp_(0, 1)
+
     def unsettled(self, *inputs: Argument) -> tuple[Tensor, ...]:
         """Where both factors are wide."""
         wide = [i.lower < i.upper for i in inputs if isinstance(i, Interval)]

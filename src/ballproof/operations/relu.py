@@ -46,6 +46,10 @@ class Relu(Scalar):
             below = (x.lower + x.upper >= 0).to(chord.dtype)
         return Relaxation(Line((below,), chord.new_zeros(()).expand(below.shape)), Line((chord,), offset))
 
+    def confine(self, parameters: tuple[Tensor, ...]) -> None:
+        for share in parameters:
+            share.clamp_(0, 1)
+
     def hull(self, x: Interval, *constants: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """The flat line below is an end of the output already."""
         return [torch.ones_like(x.lower)], [self.chord(x)]

@@ -174,6 +174,8 @@ class Scalar(Nonlinear):
         curved = [p for (a, b), c in zip(pairwise(places), self.curvature, strict=True) if c for p in (a, b)]
         tangents = [self.derivative(p, *constants).nan_to_num(0.0, 0.0, 0.0) for p in [*middles, *curved]]
         chords = [self.chord(Interval(a, b), *constants) for a, b in combinations(places, 2)]
+        if any(self.curvature):
+            tangents += self.slopes(x, "adaptive", *constants)
         if not bool(down.any()):
             return tangents, [self.chord(x, *constants)]
         if not bool(up.any()):

@@ -21,7 +21,7 @@ def training_chart(log: list[dict[str, Any]]) -> str:
     twin.grid(visible=False)
     axes[1].set(xlabel="epoch", ylabel="loss")
     for each in axes:
-        each.legend(fontsize=7)
+        each.legend(fontsize=7, loc="upper right")
     return svg(fig)
 
 
@@ -35,7 +35,7 @@ def margin_chart(rows: list[dict[str, Any]]) -> str:
     axes.hist(proven, bins=edges, color="#2b6cb0", label="certified")
     axes.axvline(0, color="#1a202c", linewidth=1)
     axes.set(xlabel="least proven margin (logits)", ylabel="examples")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper left")
     return svg(fig)
 
 
@@ -60,5 +60,5 @@ def curve_chart(curve: list[dict[str, Any]], eps: float) -> str:
     axes.plot(radii, certified, marker=".", label="certified (lower bound)", color="#2b6cb0")
     axes.axvline(eps, color="#1a202c", linestyle=":", linewidth=1)
     axes.set(xlabel="eps (units of the data)", ylabel="accuracy, %", ylim=(0, 101))
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="lower left")
     return svg(fig)

@@ -15,7 +15,7 @@ from ballproof.networks import as_graph
 from ballproof.problems import Label, Property, Region
 from ballproof.verdict import Status, Verdict
 
-METHODS = ("interval", "dual", "crown", "lp")
+METHODS = ("interval", "dual", "crown", "alpha", "lp")
 """From the cheapest to the tightest; the search stops at the first that proves the property."""
 
 

@@ -10,14 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ballproof.bounds import METHODS
+from ballproof.bounds import METHODS, TRAINABLE
 from ballproof.errors import InputError
 from ballproof.train.schedules import Ramp, Steps
 
 PLAIN = ("standard", "pgd")
 """Training methods that prove nothing: cross-entropy on clean inputs, and on PGD's."""
 
-TRAIN_METHODS = (*PLAIN, *(m for m in METHODS if m != "lp"))
+TRAIN_METHODS = (*PLAIN, *TRAINABLE)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,107 @@
+"""From a method's settings to the function that answers queries by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from ballproof.bounds.alpha import alpha_lower
+from ballproof.bounds.backward import Backward
+from ballproof.bounds.interval import interval_pass
+from ballproof.bounds.linear import LinearPass
+from ballproof.bounds.memory import Budget
+from ballproof.bounds.methods import (
+    AlphaMethod,
+    Intersection,
+    IntervalMethod,
+    LinearMethod,
+    LPMethod,
+    Method,
+    SDPMethod,
+    ZonotopeMethod,
+    method_named,
+)
+from ballproof.bounds.zonotope import ZonotopePass, zonotope_lower
+from ballproof.graph import Graph
+from ballproof.problems import Region
+from ballproof.values import Interval
+
+Answer = Callable[[Graph, Region, Tensor, Budget], Tensor]
+"""graph, region, queries `(batch or 1, query, *output)`, budget -> proven lower values `(batch, query)`."""
+
+Ends = Callable[[Graph, Region, Budget], Interval]
+"""graph, region, budget -> the proven ends of every output, `(batch, *output)`."""
+
+
+def answer_of(method: Method) -> Answer:  # noqa: PLR0911
+    """Who answers queries by this method."""
+    match method:
+        case IntervalMethod():
+            return _interval_lower
+        case ZonotopeMethod():
+            return zonotope_lower
+        case LinearMethod():
+            return lambda graph, region, rows, budget: _linear_lower(graph, region, method, rows, budget)
+        case AlphaMethod():
+            return lambda graph, region, rows, budget: alpha_lower(graph, region, method, rows, budget)
+        case LPMethod():
+            from ballproof.bounds.lp import lp_lower
+
+            return lambda graph, region, rows, budget: lp_lower(graph, region, method, rows, budget)
+        case SDPMethod():
+            from ballproof.bounds.sdp import sdp_answer
+
+            return lambda graph, region, rows, budget: sdp_answer(graph, region, method, rows, budget)
+        case Intersection():
+            answers = [answer_of(method_named(name)) for name in method.methods]
+            return lambda graph, region, rows, budget: reduce(
+                torch.maximum, (answer(graph, region, rows, budget) for answer in answers)
+            )
+
+
+def ends_of(method: Method) -> Ends:
+    """Who gives the ends of every output by this method."""
+    match method:
+        case IntervalMethod():
+            return lambda graph, region, budget: interval_pass(graph, region.box())[graph.output]
+        case ZonotopeMethod():
+            return lambda graph, region, budget: ZonotopePass(graph, region, budget).run()[graph.output].interval(region)
+        case LinearMethod():
+            return lambda graph, region, budget: _linear_ends(graph, region, method, budget)
+    return lambda graph, region, budget: _by_queries(graph, region, answer_of(method), budget)
+
+
+def _by_queries(graph: Graph, region: Region, answer: Answer, budget: Budget) -> Interval:
+    """One query for each end of each coordinate."""
+    count = int(torch.Size(graph.output_shape).numel())
+    rows = torch.eye(count, dtype=region.dtype, device=region.device).reshape(1, count, *graph.output_shape)
+    both = answer(graph, region, torch.cat([rows, -rows], 1), budget)
+    lower, upper = both[:, :count], -both[:, count:]
+    return Interval(lower.reshape(-1, *graph.output_shape), upper.reshape(-1, *graph.output_shape))
+
+
+def _linear_ends(graph: Graph, region: Region, method: LinearMethod, budget: Budget) -> Interval:
+    state = LinearPass(graph, region, method, budget).run()
+    if graph.output in state.exact:
+        return state.intervals[graph.output]
+    found = state.every_coordinate(graph.output)
+    return found.intersect(state.intervals[graph.output], graph.output) if method.intersect else found
+
+
+def _interval_lower(graph: Graph, region: Region, rows: Tensor, budget: Budget) -> Tensor:
+    """The interval pass with the queries folded into the last layer where that is affine (elision)."""
+    return elided(graph, region, rows, interval_pass(graph, region.box()))
+
+
+def _linear_lower(graph: Graph, region: Region, method: LinearMethod, rows: Tensor, budget: Budget) -> Tensor:
+    state = LinearPass(graph, region, method, budget).run()
+    found = state.lower(graph.output, rows)
+    return torch.maximum(found, elided(graph, region, rows, state.intervals)) if method.intersect else found
+
+
+def elided(graph: Graph, region: Region, rows: Tensor, intervals: dict[str, Interval]) -> Tensor:
+    """Queries answered from intervals: pulled back through the last affine nodes, then taken on each node's interval."""
+    return Backward(graph, region, graph.constants(), {}).on_intervals(graph.output, rows, intervals)
