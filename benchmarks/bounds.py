@@ -34,14 +34,23 @@ import ballproof as bp
 from ballproof.bounds import METHODS
 
 Work = Callable[[], Tensor]
-PEER = {"interval": "IBP", "crown": "CROWN", "alpha": "CROWN-Optimized"}
+ASKED = {
+    "interval": ("interval", "IBP"),
+    "crown": ("crown", "CROWN"),
+    "alpha": ("alpha", "CROWN-Optimized"),
+    "alpha-fixed": ("alpha", "CROWN-Optimized"),
+    "alpha-all": ("alpha-all", "CROWN-Optimized"),
+}
+"""Our method and the peer's. As it is called by default the peer optimises the intermediate bounds too, whatever its option
+`fix_interm_bounds` says (its margins are the same to the last digit either way): like `alpha-all`, unlike `alpha`. In
+`alpha-fixed` it is given those of its CROWN, which it computes within the time, so that both do the work of `alpha`."""
 PEER_OPTIONS = {"optimize_bound_args": {"iteration": 20}}
-"""All else as the peer sets it: `alpha` keeps the intermediate bounds of CROWN and optimises the slopes of the last queries."""
+"""All else as the peer sets it."""
 QUICK_SECONDS, QUICK_TURNS = 5, 50
 """Cases that are over sooner go on taking turns until one of these is reached."""
 
 
-PAIRS = [(net, method) for net in NETS for method in PEER if method != "alpha" or net == "convsmall"]
+PAIRS = [(net, method) for net in NETS for method in ASKED if not method.startswith("alpha") or net == "convsmall"]
 
 
 def main() -> None:
@@ -58,7 +67,7 @@ def asking() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--net", choices=NETS)
-    parser.add_argument("--method", choices=PEER)
+    parser.add_argument("--method", choices=ASKED)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", type=int, help="bytes of working memory for ballproof")
     parser.add_argument("--repeats", type=int, default=3, help="turns of each at least; quick ones get more")
@@ -75,12 +84,12 @@ def measure(name: str, method: str, asked: argparse.Namespace) -> dict[str, Any]
     labels = net(x).argmax(1)
     row: dict[str, Any] = {"net": name, "method": method, "batch": case.batch, "eps": case.eps}
     works: dict[str, Work] = {"forward": lambda: net(x)} if method == "interval" else {}
-    if asked.who != "peer" and method in METHODS:
-        works["ours"] = lambda: bp.margins(net, bp.Linf(x, case.eps), labels, method=method, memory=asked.memory)
+    if asked.who != "peer" and (own := ASKED[method][0]) in METHODS:
+        works["ours"] = lambda: bp.margins(net, bp.Linf(x, case.eps), labels, method=own, memory=asked.memory)
     if asked.who != "ours" and find_spec("auto_LiRPA"):
         works["peer"] = peer(net, x, labels, case.eps, method)
     row |= {"not_run": [who for who in ("ours", "peer") if who not in works], "start_mib": peak()}
-    with torch.set_grad_enabled(method == "alpha"):
+    with torch.set_grad_enabled(method.startswith("alpha")):
         row |= timed(works, asked.repeats)
     row |= {"peak_mib": peak(), "load": os.getloadavg()[0]}
     if method == "crown" and asked.who != "peer":
@@ -100,11 +109,17 @@ def peer(net: nn.Module, x: Tensor, labels: Tensor, eps: float, method: str) -> 
     model = lirpa.BoundedModule(net, torch.empty_like(x), bound_opts=PEER_OPTIONS)
     rows = bp.classified_as(labels).property(10).coefficients
 
-    def work() -> Tensor:
+    def bounds(by: str, **more: Any) -> Tensor:
         ball = lirpa.BoundedTensor(x, perturbations.PerturbationLpNorm(norm=float("inf"), eps=eps))
-        return model.compute_bounds(x=(ball,), C=rows, method=PEER[method], bound_upper=False)[0].detach()
+        return model.compute_bounds(x=(ball,), C=rows, method=by, bound_upper=False, **more)[0].detach()
 
-    return work
+    def fixed() -> Tensor:
+        with torch.no_grad():
+            bounds("CROWN")
+        inner = [n.inputs[0] for n in model.nodes() if type(n).__name__ == "BoundRelu"]
+        return bounds(ASKED[method][1], interm_bounds={n.name: (n.lower, n.upper) for n in inner})
+
+    return fixed if method == "alpha-fixed" else lambda: bounds(ASKED[method][1])
 
 
 def timed(works: dict[str, Work], repeats: int) -> dict[str, Any]:
@@ -173,10 +188,10 @@ COLUMNS = {
 
 def show(rows: list[dict[str, Any]]) -> None:
     """The table, seconds being the least of all turns."""
-    print(f"{'net':10} {'method':8}", *(f"{c:>13}" for c in COLUMNS))
+    print(f"{'net':10} {'method':11}", *(f"{c:>13}" for c in COLUMNS))
     for row in rows:
         cells = (f"{row[c]:>13{how}}" if c in row else f"{'-':>13}" for c, how in COLUMNS.items())
-        print(f"{row['net']:10} {row['method']:8}", *cells)
+        print(f"{row['net']:10} {row['method']:11}", *cells)
         if row["not_run"]:
             print(f"  not run: {', '.join(row['not_run'])} (not in METHODS, not importable, or not asked for)")
 
