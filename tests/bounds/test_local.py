@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ballproof.bounds.linear import LinearPass
-from ballproof.bounds.local import local_path
+from ballproof.bounds.local import sight
 from ballproof.bounds.methods import METHODS, LinearMethod
 from ballproof.networks import as_graph
 from ballproof.networks.architectures import Normalize
@@ -44,10 +44,10 @@ def test_windows_are_equal_to_the_dense_walk(name: str, method: str, kind: str, 
     region: Region = Linf(x, 0.1, clip=(0, 1)) if kind == "linf" else Box(x - 0.1, x + 0.2)
     graph, settings = as_graph(net, region), METHODS[method]
     assert isinstance(settings, LinearMethod)
-    assert local_path(graph, graph.output) is not None
+    assert sight(graph, graph.output) is not None
     with torch.no_grad():
         windows = LinearPass(graph, region, settings).run().every_coordinate(graph.output)
-        monkeypatch.setattr(LinearPass, "_local", lambda self, name: None)
+        monkeypatch.setattr(LinearPass, "_sight", lambda self, name: None)
         dense = LinearPass(graph, region, settings).run().every_coordinate(graph.output)
     assert torch.allclose(windows.lower, dense.lower, atol=1e-11) and torch.allclose(windows.upper, dense.upper, atol=1e-11)
 
@@ -62,7 +62,7 @@ def test_gradients_are_equal_too(monkeypatch: pytest.MonkeyPatch) -> None:
         return list(torch.autograd.grad((ends.upper - ends.lower).square().sum(), list(net.parameters())))
 
     windows = gradients()
-    monkeypatch.setattr(LinearPass, "_local", lambda self, name: None)
+    monkeypatch.setattr(LinearPass, "_sight", lambda self, name: None)
     for a, b in zip(windows, gradients(), strict=True):
         assert torch.allclose(a, b, atol=1e-10)
 
@@ -70,6 +70,6 @@ def test_gradients_are_equal_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_paths_that_do_not_pay_or_branch_are_not_taken() -> None:
     small = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 3))
     graph = as_graph(small, torch.rand(1, 1, 5, 5))
-    assert local_path(graph, graph.output) is None
+    assert sight(graph, graph.output) is None
     flat = as_graph(nn.Sequential(nn.Flatten(), nn.Linear(25, 3)), torch.rand(1, 1, 5, 5))
-    assert local_path(flat, flat.output) is None
+    assert sight(flat, flat.output) is None

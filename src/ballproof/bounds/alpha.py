@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ballproof.bounds.backward import Backward
 from ballproof.bounds.interval import arguments
-from ballproof.bounds.linear import LinearPass, chosen, units
+from ballproof.bounds.linear import LinearPass, chosen
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
-from ballproof.operations.base import Argument
+from ballproof.operations.base import Argument, unit_rows
 from ballproof.problems.region import Region
 from ballproof.values import Interval, Relaxation
 
@@ -159,7 +159,7 @@ class AlphaPass(LinearPass):
         if self.alpha.intermediate != "same" or not bool((mask := self.unsettled(name, node, operation)).any()):
             return
         known, index = self.intervals[name], chosen(mask)
-        rows = units(index, self.graph.node[name].shape, self.region.like)
+        rows = unit_rows(index, self.graph.node[name].shape, self.region.like)
         every = replace(self.alpha, stop=None)
         ends = (self.optimised(name, rows, every), -self.optimised(name, -rows, every))
         parts = zip((known.lower, known.upper), ends, strict=True)

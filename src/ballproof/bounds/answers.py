@@ -52,9 +52,7 @@ def answer_of(method: Method) -> Answer:  # noqa: PLR0911
 
             return lambda graph, region, rows, budget: lp_lower(graph, region, method, rows, budget)
         case SDPMethod():
-            from ballproof.bounds.sdp import sdp_answer
-
-            return lambda graph, region, rows, budget: sdp_answer(graph, region, method, rows, budget)
+            return lambda graph, region, rows, budget: _sdp_lower(graph, region, method, rows, budget)
         case Intersection():
             answers = [answer_of(method_named(name)) for name in method.methods]
             return lambda graph, region, rows, budget: reduce(
@@ -100,6 +98,20 @@ def _linear_lower(graph: Graph, region: Region, method: LinearMethod, rows: Tens
     state = LinearPass(graph, region, method, budget).run()
     found = state.lower(graph.output, rows)
     return torch.maximum(found, elided(graph, region, rows, state.intervals)) if method.intersect else found
+
+
+def _sdp_lower(graph: Graph, region: Region, method: SDPMethod, rows: Tensor, budget: Budget) -> Tensor:
+    """On `crown` intervals and never below `crown`; computed in float64 on the CPU. No gradient."""
+    from ballproof.bounds.sdp import sdp_lower
+
+    with torch.no_grad():
+        exact, wide = graph.to(device="cpu", dtype=torch.float64), region.to(device="cpu", dtype=torch.float64)
+        state = LinearPass(exact, wide, LinearMethod("adaptive"), budget).run()
+        asked = rows.detach().double().cpu()
+        found = sdp_lower(exact, wide, state.intervals, asked, steps=method.steps)
+        best = torch.maximum(found, state.lower(exact.output, asked))
+        best = torch.maximum(best, elided(exact, wide, asked, state.intervals))
+    return best.to(device=region.device, dtype=region.dtype)
 
 
 def elided(graph: Graph, region: Region, rows: Tensor, intervals: dict[str, Interval]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
+from ballproof.operations.base import unit_rows
 from ballproof.problems.region import Region
 from ballproof.values import Interval, Line, Relaxation
 
@@ -30,10 +31,26 @@ class Cotangents:
     def shared(self) -> bool:
         return self.upper is None or self.upper is self.lower
 
+    def queries(self, index: Tensor) -> Cotangents:
+        """Some of the queries, `index (batch, query)`."""
+        lower = _picked(self.lower, index)
+        if self.upper is None or self.shared:
+            return Cotangents(lower, None if self.upper is None else lower)
+        return Cotangents(lower, _picked(self.upper, index))
+
     def plus(self, other: Cotangents) -> Cotangents:
         upper = self.lower + other.lower if self.shared and other.shared else _sum(self.upper, other.upper)
         lower = upper if self.shared and other.shared and upper is not None else self.lower + other.lower
         return Cotangents(lower, None if self.upper is None else upper)
+
+
+def _kept(offset: Tensor | float, index: Tensor) -> Tensor | float:
+    return offset if isinstance(offset, float) else offset.expand(len(index), -1).gather(1, index)
+
+
+def _picked(cotangent: Tensor, index: Tensor) -> Tensor:
+    example = torch.arange(len(index), device=index.device).unsqueeze(1) if len(cotangent) > 1 else 0
+    return cotangent[example, index]
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -51,19 +68,87 @@ class Backward:
         self, graph: Graph, region: Region, constants: Mapping[str, Tensor], relaxations: Mapping[str, Relaxation]
     ) -> None:
         self.graph, self.region, self.constants, self.relaxations = graph, region, constants, relaxations
+        self.pending: dict[str, Cotangents] = {}
+        self.offset_lower: Tensor | float = 0.0
+        self.offset_upper: Tensor | float = 0.0
 
     def __call__(self, name: str, cotangent: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
-        return self._concretise(self.pulled(name, cotangent, both), cotangent, both)
+        found = self.pulled(name, cotangent, both)
+        return self._concretise(found, cotangent.new_zeros(self.region.batch, cotangent.shape[1]), both)
 
     def pulled(self, name: str, cotangent: Tensor, both: bool) -> Cotangents | None:
         """The coefficients at the region's input, None where it is not reached; `offset_lower, offset_upper` go with them."""
-        self.pending = {name: Cotangents(cotangent, cotangent if both else None)}
-        self.offset_lower: Tensor | float = 0.0
-        self.offset_upper: Tensor | float = 0.0
+        self._begin((name, Cotangents(cotangent, cotangent if both else None)))
+        return self._walk(name, lambda: None)
+
+    def ends(self, name: str, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The lower and upper value of the coordinates at the flat places `index (batch or 1, query)` of a node."""
+        self._coordinates(name, index, None)
+        found = self._walk(name, lambda: None)
+        lower, upper = self._concretise(found, self.region.like.new_zeros(self.region.batch, index.shape[1]), both=True)
+        assert upper is not None
+        return lower, upper
+
+    def side(self, name: str, index: Tensor, sign: Tensor, between: Callable[[], None]) -> Tensor:
+        """The lower value of `sign` times the coordinates at the flat places `index (batch or 1, query)` of a node.
+
+        sign: `(batch, query)`. between: called before each nonlinear node but the first; it may `keep` some of the
+        queries alone, and only those are answered.
+        """
+        self._coordinates(name, index, sign)
+        found = self._walk(name, between)
+        count = sign.shape[1] if isinstance(self.offset_lower, float) else self.offset_lower.shape[1]
+        zero = self.region.like.new_zeros(self.region.batch, count if found is None else found.lower.shape[1])
+        return self._concretise(found, zero, both=False)[0]
+
+    def _coordinates(self, name: str, index: Tensor, sign: Tensor | None) -> None:
+        """Begin with single coordinates: behind an affine node at once, with its rows."""
+        node, like = self.graph.node[name], self.region.like
+        constant: Tensor | None = None
+        if isinstance(node.operation, Affine):
+            arguments, shapes = self.graph.arguments(node, self.constants), self.graph.shapes(node)
+            pulled = node.operation.rows(index.flatten(), arguments, shapes, node.shape, like)
+            rows = [(p, r.unflatten(0, index.shape)) for p, r in zip(node.inputs, pulled, strict=True) if r is not None]
+            constant = node.operation.constant_term(arguments, shapes)
+        else:
+            rows = [(name, unit_rows(index, node.shape, like))]
+        if sign is not None:
+            rows = [(parent, r * sign.reshape(*sign.shape, *(1 for _ in r.shape[2:]))) for parent, r in rows]
+        self._begin(*((parent, Cotangents(r, r if sign is None else None)) for parent, r in rows))
+        if constant is not None:
+            term = constant.flatten()[index]
+            term = term if sign is None else term * sign
+            self.offset_lower, self.offset_upper = term, term
+
+    def _begin(self, *pending: tuple[str, Cotangents]) -> None:
+        self.pending, self.offset_lower, self.offset_upper = {}, 0.0, 0.0
+        for name, cotangents in pending:
+            self._send(name, cotangents)
+
+    def _walk(self, name: str, between: Callable[[], None]) -> Cotangents | None:
+        first = True
         for node in reversed(self.graph.until(name).varying):
-            if node.name in self.pending:
-                self._through(node, self.pending.pop(node.name))
+            if node.name not in self.pending:
+                continue
+            if isinstance(node.operation, Nonlinear):
+                if not first:
+                    between()
+                first = False
+            self._through(node, self.pending.pop(node.name))
         return self.pending.pop(self.graph.input, None)
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the queries alone: `index (batch, query)` of those that are on their way."""
+        self.pending = {name: c.queries(index) for name, c in self.pending.items()}
+        self.offset_lower, self.offset_upper = (_kept(o, index) for o in (self.offset_lower, self.offset_upper))
+
+    def on_way(self, intervals: Mapping[str, Interval]) -> Tensor:
+        """Proven lower values of the queries where they are now: what is pending, taken on the intervals of its nodes."""
+        total = self.offset_lower
+        for name, c in self.pending.items():
+            total = total + _on_box(c.lower, intervals[name])
+        assert isinstance(total, Tensor)
+        return total
 
     def on_intervals(self, name: str, cotangent: Tensor, intervals: Mapping[str, Interval]) -> Tensor:
         """The lower value of `cotangent · node`, pulled back through affine nodes only, then taken on the intervals.
@@ -71,8 +156,7 @@ class Backward:
         Sound for any intervals that enclose their nodes; tighter than the interval of the node itself because the
         query meets the last affine layers before anything is rounded to a box. `(batch, query)`.
         """
-        self.pending = {name: Cotangents(cotangent, None)}
-        self.offset_lower = 0.0
+        self._begin((name, Cotangents(cotangent, None)))
         total: Tensor | float = 0.0
         for node in reversed(self.graph.until(name).varying):
             if node.name not in self.pending:
@@ -136,9 +220,8 @@ class Backward:
         known = self.pending.get(parent)
         self.pending[parent] = cotangents if known is None else known.plus(cotangents)
 
-    def _concretise(self, cotangents: Cotangents | None, like: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+    def _concretise(self, cotangents: Cotangents | None, zero: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
         if cotangents is None:
-            zero = like.new_zeros(self.region.batch, like.shape[1])
             return zero + self.offset_lower, zero + self.offset_upper if both else None
         if both and cotangents.shared:
             extent = self.region.extent(cotangents.lower)
@@ -165,7 +248,8 @@ def _queried(line: Line, node: Node) -> tuple[Tensor, ...]:
 def _bend(operation: Nonlinear, cotangent: Tensor, positive: Slopes, negative: Slopes, shapes) -> Slopes:  # type: ignore[no-untyped-def]
     """The positive part of the cotangent times one line's slopes, the negative part times the other's."""
     if operation.coordinatewise:
-        return (cotangent * torch.where(cotangent >= 0, positive[0], negative[0]),)
+        rest = negative[0] - positive[0]
+        return (torch.addcmul(cotangent * positive[0], cotangent.clamp(max=0), rest),)
     up = operation.pull_slopes(cotangent.clamp(min=0), positive, shapes)
     down = operation.pull_slopes(cotangent.clamp(max=0), negative, shapes)
     return tuple(a + b for a, b in zip(up, down, strict=True))
@@ -176,9 +260,12 @@ def _dot(cotangent: Tensor, constant: Tensor) -> Tensor:
     constant = constant.to(cotangent)
     if constant.ndim == cotangent.ndim:
         return (cotangent * constant).flatten(2).sum(2)
-    if constant.shape[0] == 1:
-        return cotangent.flatten(2) @ constant.flatten()
-    return torch.einsum("bqn,bn->bq" if cotangent.shape[0] > 1 else "xqn,bn->bq", cotangent.flatten(2), constant.flatten(1))
+    if cotangent.ndim == 5 and cotangent.stride(2) == 1:  # channels last: flattened in that order, nothing is copied
+        cotangent, constant = cotangent.permute(0, 1, 3, 4, 2), constant.permute(0, 2, 3, 1)
+    rows, values = cotangent.flatten(2), constant.flatten(1)
+    if len(values) == 1:
+        return rows @ values[0]
+    return values @ rows[0].T if len(rows) == 1 else (rows @ values.unsqueeze(2)).squeeze(2)
 
 
 def _on_box(cotangent: Tensor, box: Interval) -> Tensor:

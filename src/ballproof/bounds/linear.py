@@ -9,13 +9,18 @@ from torch import Tensor
 
 from ballproof.bounds.backward import Backward
 from ballproof.bounds.interval import arguments, exact_on_boxes, placed, step
-from ballproof.bounds.local import LocalBackward, LocalPath, local_path
+from ballproof.bounds.local import LocalBackward, Sight, sight
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import LinearMethod
+from ballproof.bounds.race import Race, likely_side, racing
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
+from ballproof.operations.scalar import Scalar
 from ballproof.problems.region import Region
 from ballproof.values import Interval, Relaxation
+
+SHARED = 0.6
+"""From this share of a node's coordinates on, all are asked: queries that all examples share start with one pull-back."""
 
 
 @dataclass
@@ -68,9 +73,11 @@ class LinearPass:
         if not self.method.intersect:
             self.intervals[name] = self.every_coordinate(name)
             return
-        mask = self.unsettled(name, node, operation)
+        mask, asks = self.unsettled(name, node, operation), racing(operation, len(node.inputs))
+        if len([n for n in self.graph.varying if name in n.inputs and isinstance(n.operation, Nonlinear)]) > 1:
+            mask, asks = torch.ones_like(mask), None  # what is settled for one of them may not be for another
         if bool(mask.any()):
-            self.intervals[name] = self._refine(name, self.intervals[name], mask)
+            self.intervals[name] = self._refine(name, self.intervals[name], mask, asks)
             self._tighten(name, node, operation)
 
     def unsettled(self, name: str, node: Node, operation: Nonlinear) -> Tensor:
@@ -82,55 +89,101 @@ class LinearPass:
     def _tighten(self, name: str, node: Node, operation: Nonlinear) -> None:
         """What a method does beyond one pull-back; here nothing."""
 
-    def _refine(self, name: str, known: Interval, mask: Tensor) -> Interval:
-        """Query only the coordinates in `mask (batch, *node)`; the others keep what is known."""
+    def _refine(self, name: str, known: Interval, mask: Tensor, asks: Scalar | None) -> Interval:
+        """Query only the coordinates in `mask (batch, *node)`; the others keep what is known.
+
+        asks: an operation that one end may settle; then the likelier end is asked first, and the other end only of the
+        coordinates that it leaves open.
+        """
+        if asks is None:
+            return self._both_ends(name, known, mask)
+        sign = likely_side(asks, known)
+        for side in (sign, -sign):
+            if bool(mask.any()):
+                known = self._one_side(name, known, mask, side, asks)
+            mask = mask & asks.unsettled(known)[0]
+        return known
+
+    def _both_ends(self, name: str, known: Interval, mask: Tensor) -> Interval:
+        if (seen := self._sight(name)) is not None:
+            ends = self._by_windows(seen, mask)
+            found = Interval(known.lower.masked_scatter(mask, ends.lower), known.upper.masked_scatter(mask, ends.upper))
+            return found.intersect(known, name)
+        index = self._asked(mask)
+        ends = self._ends(name, index)
+        found = _scattered(known, index.expand(len(mask), -1), ends)
+        return found.intersect(known, name)
+
+    def _one_side(self, name: str, known: Interval, mask: Tensor, sign: Tensor, asks: Scalar) -> Interval:
+        if (seen := self._sight(name)) is not None:
+            part = self._side_by_windows(seen, mask, known, sign, asks)
+            return Interval(known.lower.masked_scatter(mask, part.lower), known.upper.masked_scatter(mask, part.upper))
+        index = self._asked(mask)
+
+        def ask(part: Tensor) -> Interval:
+            whole = part.expand(len(mask), -1)
+            ends = Interval(known.lower.flatten(1).gather(1, whole), known.upper.flatten(1).gather(1, whole))
+            race = Race(ends, sign.flatten(1).gather(1, whole), asks)
+            walk = self.backward
+
+            def between() -> None:
+                if (left := race.after(walk.on_way(self.intervals))) is not None:
+                    walk.keep(left)
+
+            return race.finished(walk.side(name, part, race.sign, between))
+
+        pieces = self.budget.over_queries(ask, index, len(mask), self._widest(name), self.region.dtype)
+        found = Interval(torch.cat([p.lower for p in pieces], 1), torch.cat([p.upper for p in pieces], 1))
+        return _scattered(known, index.expand(len(mask), -1), found)
+
+    def _asked(self, mask: Tensor) -> Tensor:
+        """The flat places to ask, `(batch or 1, query)`: all of them where nearly all are wanted."""
         index = chosen(mask)
-        found = self.coordinates(name, index)
-        lower = known.lower.flatten(1).scatter(1, index, found.lower)
-        upper = known.upper.flatten(1).scatter(1, index, found.upper)
-        refined = Interval(lower.reshape(known.lower.shape), upper.reshape(known.upper.shape))
-        return refined.intersect(known, name)
+        if index.shape[1] > SHARED * mask[0].numel():
+            return torch.arange(mask[0].numel(), device=mask.device).unsqueeze(0)
+        return index
+
+    def _ends(self, name: str, index: Tensor) -> Interval:
+        """Both ends of the coordinates `index (batch or 1, query)`, `(batch, query)` each."""
+        pieces = self.budget.over_queries(
+            lambda part: self.backward.ends(name, part), index, self.region.batch, self._widest(name), self.region.dtype
+        )
+        lower, upper = (torch.cat(ends, 1) for ends in zip(*pieces, strict=True))
+        return Interval(lower, upper)
 
     def every_coordinate(self, name: str) -> Interval:
         """Proven ends of every coordinate of a node, one query each; the queries are shared by the batch."""
         shape = self.graph.node[name].shape
-        if (path := self._local(name)) is not None:
-            cells, places = path.cells, torch.arange(self.region.batch * path.cells, device=self.region.device)
-            channels = torch.arange(shape[0], device=self.region.device).expand(len(places), -1)
-            ends = self._by_windows(path, places, channels)
-            order = [e.reshape(-1, cells, shape[0]).transpose(1, 2).reshape(-1, *shape) for e in (ends.lower, ends.upper)]
-            return Interval(*order)
-        index = torch.arange(_count(shape), device=self.region.device)
-        found = self.coordinates(name, index.unsqueeze(0))
+        if (seen := self._sight(name)) is not None:
+            mask = torch.ones(self.region.batch, *shape, dtype=torch.bool, device=self.region.device)
+            found = self._by_windows(seen, mask)
+            return Interval(found.lower.reshape(mask.shape), found.upper.reshape(mask.shape))
+        found = self._ends(name, torch.arange(_count(shape), device=self.region.device).unsqueeze(0))
         return Interval(found.lower.reshape(-1, *shape), found.upper.reshape(-1, *shape))
 
-    def coordinates(self, name: str, index: Tensor) -> Interval:
-        """Proven ends of the coordinates `index (batch or 1, query)` of the flattened node, each `(batch, query)`."""
-        if (path := self._local(name)) is not None:
-            index = index.expand(self.region.batch, -1)
-            example = torch.arange(self.region.batch, device=self.region.device).unsqueeze(1)
-            places = (example * path.cells + index % path.cells).flatten()
-            ends = self._by_windows(path, places, (index // path.cells).reshape(-1, 1))
-            return Interval(ends.lower.reshape(index.shape), ends.upper.reshape(index.shape))
-        shape = self.graph.node[name].shape
-
-        def ask(part: Tensor) -> tuple[Tensor, Tensor | None]:
-            return self.backward(name, units(part, shape, self.region.like), both=True)
-
-        pieces = self.budget.over_queries(ask, index, self.region.batch, self._widest(name), self.region.dtype)
-        uppers = [u for _, u in pieces if u is not None]
-        return Interval(torch.cat([low for low, _ in pieces], 1), torch.cat(uppers, 1))
-
-    def _local(self, name: str) -> LocalPath | None:
+    def _sight(self, name: str) -> Sight | None:
         """The windows of a convolutional node, where the region is a box and they pay."""
-        return local_path(self.graph, name) if self.region.norm in ("linf", "box") else None
+        return sight(self.graph, name) if self.region.norm in ("linf", "box") else None
 
-    def _by_windows(self, path: LocalPath, places: Tensor, channels: Tensor) -> Interval:
-        walk = LocalBackward(self.graph, path, self.region.box(), self.constants, self.relaxations)
-        dtype, queries = self.region.dtype, channels.shape[1]
-        pairs = torch.cat([places.unsqueeze(1), channels], 1).T
-        found = self.budget.over_queries(lambda p: walk(p[0], p[1:].T), pairs, queries, path.widest, dtype)
+    def _by_windows(self, seen: Sight, mask: Tensor) -> Interval:
+        """Both ends of the neurons in the mask `(batch, *node)`, in its order."""
+        walk, (place, channel) = self._local(seen), seen.places(mask)
+        asked = torch.stack([place, channel])
+        found = self.budget.over_queries(lambda p: walk.ends(p[0], p[1]), asked, 1, seen.widest, self.region.dtype)
         return Interval(torch.cat([f.lower for f in found]), torch.cat([f.upper for f in found]))
+
+    def _side_by_windows(self, seen: Sight, mask: Tensor, known: Interval, sign: Tensor, asks: Scalar) -> Interval:
+        """The ends of the neurons in the mask, in its order, of which the side of this sign is asked."""
+        walk, (place, channel) = self._local(seen), seen.places(mask)
+        asked = torch.stack([place, channel, torch.arange(len(place), device=place.device)])
+        ends, signs = known[mask], sign[mask]
+        found = self.budget.over_queries(
+            lambda p: walk.side(p[0], p[1], ends[p[2]], signs[p[2]], asks), asked, 1, seen.widest, self.region.dtype
+        )
+        return Interval(torch.cat([f.lower for f in found]), torch.cat([f.upper for f in found]))
+
+    def _local(self, seen: Sight) -> LocalBackward:
+        return LocalBackward(self.graph, seen, self.region.box(), self.constants, self.relaxations, self.intervals)
 
     def lower(self, name: str, cotangent: Tensor) -> Tensor:
         """Proven lower values of `cotangent · node`, cotangent `(batch or 1, query, *node)`; `(batch, query)`."""
@@ -145,17 +198,17 @@ class LinearPass:
         return max(_count(n.shape) for n in self.graph.until(name).nodes if n.varies)
 
 
+def _scattered(known: Interval, index: Tensor, ends: Interval) -> Interval:
+    """Intervals `(batch, *node)` with new ends `(batch, query)` at the flat places `index (batch, query)`."""
+    lower = known.lower.flatten(1).scatter(1, index, ends.lower).reshape(known.lower.shape)
+    return Interval(lower, known.upper.flatten(1).scatter(1, index, ends.upper).reshape(lower.shape))
+
+
 def chosen(mask: Tensor) -> Tensor:
     """The flat places where the mask `(batch, *node)` holds, `(batch, largest number of them)`, filled up with others."""
     flat = mask.flatten(1)
     count = int(flat.sum(1).max())
     return flat.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
-
-
-def units(index: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Queries of single coordinates, `(batch, query, *shape)`, at the flat places `index (batch, query)`."""
-    rows = torch.zeros(*index.shape, _count(shape), dtype=like.dtype, device=like.device)
-    return rows.scatter_(2, index.unsqueeze(2), 1.0).reshape(*index.shape, *shape)
 
 
 def _count(shape: tuple[int, ...]) -> int:

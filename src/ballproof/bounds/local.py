@@ -1,180 +1,330 @@
 """The dual network of a convolutional layer, window by window: what a query cannot see is never touched.
 
-A neuron of a convolution depends on a small window of every map before it. Its cotangent is kept as that window, and
-an affine layer pulls all windows back by one matrix that does not depend on their place. For WK-small on 28 x 28 pixels a
-query of the second layer holds 256 numbers where the dense walk holds 3,136.
+A neuron of a convolution depends on a small window of every map before it, also where branches part and join. Its
+cotangent is kept as that window. For WK-small on 28 x 28 pixels a query of the second layer holds 256 numbers where the
+dense walk holds 3,136.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from ballproof.bounds.backward import matters
+from ballproof.bounds.race import WORTH, with_side
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
-from ballproof.operations.window import Window
+from ballproof.operations.scalar import Scalar
+from ballproof.operations.window import Pair, Window, taken
 from ballproof.values import Interval, Relaxation
+
+PAYS = 1.6
+"""How many times fewer coefficients the windows must hold than the maps: cutting the slopes out costs as much as using them."""
 
 
 @dataclass(frozen=True)
-class LocalPath:
-    """The single path from a map of the network back to its input, with the window that a query sees at every step."""
+class Sight:
+    """What the queries at one map see: the nodes on all ways back to the input, and the window at each of them."""
 
     nodes: tuple[Node, ...]
-    windows: tuple[Window, ...]
-    grid: tuple[int, int]
+    windows: Mapping[str, Window]
+    grid: Pair
 
     @property
     def cells(self) -> int:
         """Cells of the map that is queried."""
         return self.grid[0] * self.grid[1]
 
+    def places(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The place (example * cells + cell) and the channel of each neuron in a mask `(batch, *node)`."""
+        example, channel, row, column = mask.nonzero().T
+        return (example * self.grid[0] + row) * self.grid[1] + column, channel
+
     @property
     def widest(self) -> int:
-        return max(w.count for w in self.windows)
+        return max(w.count for w in self.windows.values())
 
 
-def local_path(graph: Graph, name: str) -> LocalPath | None:
-    """The path from the node `name`, or None where there is none that stays smaller than the maps it crosses."""
+def sight(graph: Graph, name: str) -> Sight | None:
+    """The windows of the queries at the node `name`; None where some node models none, or where they do not pay."""
     node = graph.node[name]
     if len(node.shape) != 3 or len(graph.input_shape) != 3:
         return None
-    path, windows = [], [Window.cell(node.shape[0])]
-    while node.operation is not None:
-        varying = [i for i in node.inputs if graph.node[i].varies]
-        following = _following(node, graph, windows[-1], varying)
-        if following is None:
+    windows, nodes = {name: Window.cell(node.shape[0])}, []
+    for current in reversed(graph.until(name).varying):
+        if current.name not in windows:
+            continue
+        before = _before(current, graph, windows[current.name])
+        if before is None:
             return None
-        path.append(node)
-        windows.append(following)
-        node = graph.node[varying[0]]
-    whole = max(torch.Size(n.shape).numel() for n in path)
-    if max(w.count for w in windows) * 2 > whole:
-        return None
-    return LocalPath(tuple(path), tuple(windows), graph.node[name].shape[1:])  # type: ignore[arg-type]
+        nodes.append(current)
+        for parent in (i for i in current.inputs if graph.node[i].varies):
+            joined = windows[parent].joined(before) if parent in windows else before
+            if joined is None:
+                return None
+            windows[parent] = joined
+    seen, whole = sum(w.count for w in windows.values()), sum(torch.Size(graph.node[n].shape).numel() for n in windows)
+    return Sight(tuple(nodes), windows, (node.shape[1], node.shape[2])) if seen * PAYS <= whole else None
 
 
-def _following(node: Node, graph: Graph, window: Window, varying: list[str]) -> Window | None:
-    if len(varying) != 1 or node.operation is None:
+def _before(node: Node, graph: Graph, window: Window) -> Window | None:
+    """The window of the arguments of a node."""
+    operation, varying = node.operation, [i for i in node.inputs if graph.node[i].varies]
+    if isinstance(operation, Nonlinear):
+        alone = operation.coordinatewise and len(node.inputs) == 1
+        return window if alone and graph.node[varying[0]].shape == node.shape else None
+    assert isinstance(operation, Affine)
+    if operation.coordinatewise and any(graph.node[i].shape != node.shape for i in varying):
         return None
-    before = graph.node[varying[0]].shape
-    if isinstance(node.operation, Nonlinear):
-        return window if node.operation.coordinatewise and before == node.shape else None
-    assert isinstance(node.operation, Affine)
-    if node.operation.coordinatewise and before != node.shape:
-        return None
-    return node.operation.window(window, graph.shapes(node))
+    return operation.window(window, graph.shapes(node))
+
+
+@dataclass
+class Coefficients:
+    """Of the queries at one node: windows `(query, channels, *size)`.
+
+    `upper` is None where only the lower value is wanted, and the same tensor as `lower` while both share it. by_channel:
+    one row for each channel of the queried map, the same for all places; else one for each query.
+    """
+
+    lower: Tensor
+    upper: Tensor | None
+    by_channel: bool
+
+    @property
+    def shared(self) -> bool:
+        return self.upper is None or self.upper is self.lower
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Coefficients:
+        """The same change of both, done once while they are one."""
+        lower = change(self.lower)
+        upper = None if self.upper is None else lower if self.upper is self.lower else change(self.upper)
+        return Coefficients(lower, upper, self.by_channel)
+
+    def plus(self, other: Coefficients) -> Coefficients:
+        lower = self.lower + other.lower
+        if self.upper is None or other.upper is None:
+            return Coefficients(lower, None, self.by_channel)
+        upper = lower if self.shared and other.shared else self.upper + other.upper
+        return Coefficients(lower, upper, self.by_channel)
 
 
 class LocalBackward:
-    """Proven ends of queried neurons of one map over a box, by windows. Equal to `Backward` up to rounding.
-
-    Cotangents are `(places, queries, window)`: a place is a cell of the map of one example, its queries are channels.
-    """
+    """Proven ends of queried neurons of one map over a box, by windows. Equal to `Backward` up to rounding."""
 
     def __init__(
         self,
         graph: Graph,
-        path: LocalPath,
+        seen: Sight,
         box: Interval,
         constants: Mapping[str, Tensor],
         relaxations: Mapping[str, Relaxation],
+        intervals: Mapping[str, Interval],
     ) -> None:
-        self.path, self.box, self.relaxations = path, box, relaxations
-        self.arguments = [graph.arguments(n, constants) for n in path.nodes]
-        self.shapes = [graph.shapes(n) for n in path.nodes]
-        self._kept: dict[tuple[str, int], Tensor] = {}
+        self.graph, self.seen, self.box = graph, seen, box
+        self.constants, self.relaxations, self.intervals = constants, relaxations, intervals
+        self._kept: dict[tuple[str, str], Tensor] = {}
 
-    def __call__(self, place: Tensor, channel: Tensor) -> Interval:
-        """Ends of the neurons at `place (places,)` = example * cells + cell, `channel (places, queries)`."""
-        self.place, self.cell = place, place % self.path.cells
-        lower = one_hot(channel, self.path.windows[0].count).to(self.box.lower.dtype)
-        upper = lower
-        low = up = lower.new_zeros(channel.shape)
-        for i, node in enumerate(self.path.nodes):
-            if isinstance(node.operation, Affine):
-                low, up = low + self._constant(i, lower), up + self._constant(i, upper)
-                lower, upper = _twice(lower, upper, partial(self._pull, i, node.operation))
-            else:
-                change = self._offsets(i, node, lower, upper)
-                low, up = low + change[0], up + change[1]
-                lower, upper = self._bend(i, node, lower, upper)
-        return self._concretise(low, up, lower, upper)
+    def ends(self, place: Tensor, channel: Tensor) -> Interval:
+        """Both ends of the neurons at `place (query,)` = example * cells + cell and `channel (query,)`, each `(query,)`."""
+        self._begin(place, channel, None)
+        for node in self.seen.nodes:
+            self._through(node)
+        return self._concretise()
 
-    def _pull(self, i: int, operation: Affine, cotangent: Tensor) -> Tensor:
-        pulled = cotangent @ self._keep("matrix", i, lambda: operation.window_matrix(self.path.windows[i], self.arguments[i]))
-        following = self.path.nodes[i + 1 : i + 2]
-        if not following or not isinstance(following[0].operation, Affine):
-            return pulled  # what lies outside the map meets slopes and inputs that are zero there
-        mask = self.path.windows[i + 1].inside(cotangent, self.shapes[i][0], self.path.grid)  # type: ignore[arg-type]
-        return pulled if mask is None else pulled * mask[self.cell].unsqueeze(1)
+    def side(self, place: Tensor, channel: Tensor, known: Interval, sign: Tensor, asks: Scalar) -> Interval:
+        """The proven ends `known (query,)`, cut with the lower value of `sign` times each neuron.
 
-    def _constant(self, i: int, cotangent: Tensor) -> Tensor | float:
-        operation = self.path.nodes[i].operation
-        assert isinstance(operation, Affine)
-        constant = operation.constant_term(self.arguments[i], self.shapes[i])
+        asks: the operation that wants to know; a query that it gains nothing from is dropped on the way.
+        """
+        self._begin(place, channel, sign)
+        ids, bent = torch.arange(len(place), device=place.device), 0
+        for node in self.seen.nodes:
+            bent += isinstance(node.operation, Nonlinear)
+            if isinstance(node.operation, Nonlinear) and bent > 1:
+                known, keep = self._settle(known, ids, sign, asks)
+                ids = ids[keep]
+            self._through(node)
+        return _tightened(known, ids, sign, self._concretise().lower)
+
+    def _settle(self, known: Interval, ids: Tensor, sign: Tensor, asks: Scalar) -> tuple[Interval, Tensor]:
+        """What is proven of the queries where they are now; the places of those that go on."""
+        known = _tightened(known, ids, sign, self._on_way().lower)
+        open_ = asks.unsettled(known[ids])[0]
+        count = rounded(int(open_.sum()))
+        if count > WORTH * len(open_):
+            return known, torch.arange(len(open_), device=open_.device)
+        keep = open_.to(torch.int8).argsort(descending=True, stable=True)[:count]
+        self._drop(keep)
+        return known, keep
+
+    def _begin(self, place: Tensor, channel: Tensor, sign: Tensor | None) -> None:
+        self._place(place, channel)
+        self.sign = sign
+        first = self.seen.nodes[0].name
+        eye = torch.eye(self.graph.node[first].shape[0], dtype=self.box.lower.dtype, device=place.device)
+        unit = eye.reshape(*eye.shape, 1, 1)
+        self.pending = {first: Coefficients(unit, unit if sign is None else None, by_channel=True)}
+        self.low = self.up = eye.new_zeros(len(place))
+
+    def _through(self, node: Node) -> None:
+        if isinstance(node.operation, Affine):
+            self._affine(node, node.operation)
+        else:
+            self._nonlinear(node)
+
+    def _place(self, place: Tensor, channel: Tensor) -> None:
+        self.channel, self.example = channel, place // self.seen.cells
+        cell = place % self.seen.cells
+        self.row, self.column = cell // self.seen.grid[1], cell % self.seen.grid[1]
+
+    def _drop(self, keep: Tensor) -> None:
+        self.channel, self.example, self.row, self.column = (
+            t[keep] for t in (self.channel, self.example, self.row, self.column)
+        )
+        self.low, self.up = self.low[keep], self.up[keep]
+        self.sign = None if self.sign is None else self.sign[keep]
+        self.pending = {n: c if c.by_channel else c.map(lambda t: t[keep]) for n, c in self.pending.items()}
+
+    def _each(self, coefficients: Coefficients) -> Coefficients:
+        """One row for each query."""
+        if not coefficients.by_channel:
+            return coefficients
+        found = coefficients.map(self._expanded)
+        return Coefficients(found.lower, found.upper, by_channel=False)
+
+    def _expanded(self, rows: Tensor) -> Tensor:
+        each = rows.permute(0, 2, 3, 1).contiguous()[self.channel].permute(0, 3, 1, 2)
+        return each if self.sign is None else each * self.sign.reshape(-1, 1, 1, 1)
+
+    def _affine(self, node: Node, operation: Affine) -> None:
+        coming = self.pending.pop(node.name)
+        arguments = self.graph.arguments(node, self.constants)
+        coming = self._masked(node, coming)
+        self._add_constant(node, operation, coming, arguments)
+        window = self.seen.windows[node.name]
+        natural = _before(node, self.graph, window)
+        assert natural is not None
+        lower = operation.pull_window(coming.lower, arguments)
+        upper = lower if coming.upper is None or coming.shared else operation.pull_window(coming.upper, arguments)
+        for parent, low, up in zip(node.inputs, lower, upper, strict=True):
+            if low is not None:
+                outer = self.seen.windows[parent]
+                pulled = Coefficients(low, None if coming.upper is None else up, coming.by_channel)
+                self._send(parent, pulled.map(lambda t, outer=outer: natural.inside(outer, t)))  # type: ignore[misc]
+
+    def _send(self, parent: str, coming: Coefficients) -> None:
+        known = self.pending.get(parent)
+        if known is not None and known.by_channel != coming.by_channel:
+            known, coming = self._each(known), self._each(coming)
+        self.pending[parent] = coming if known is None else known.plus(coming)
+
+    def _masked(self, node: Node, coming: Coefficients) -> Coefficients:
+        """Zeros for the cells outside the map of an affine node; a nonlinear node and the input are zero there anyway."""
+        window, shape = self.seen.windows[node.name], self.graph.node[node.name].shape
+        if not window.leaves(shape[1:], self.seen.grid):  # type: ignore[arg-type]
+            return coming
+        mask = self._cut("inside", node.name, lambda: self.box.lower.new_ones(1, 1, *shape[1:]))
+        return self._each(coming).map(lambda t: t * mask)
+
+    def _add_constant(self, node: Node, operation: Affine, coming: Coefficients, arguments: tuple[Tensor | None, ...]) -> None:
+        constant = operation.constant_term(arguments, self.graph.shapes(node))
         if constant is None:
-            return 0.0
-        constant = constant.to(cotangent)
-        if constant.stride()[-2:] == (0, 0):  # a bias for each channel; outside the map the cotangent is zero
-            size = self.path.windows[i].size
-            return cotangent @ constant[0, :, 0, 0].repeat_interleave(size[0] * size[1])
-        cut = self._keep("constant", i, lambda: self.path.windows[i].cut(constant, self.path.grid))
-        return (cotangent @ cut[self.cell].unsqueeze(2)).squeeze(2)
+            return
+        constant = constant.to(coming.lower)
+        if constant.stride()[-2:] == (0, 0):  # one number for each channel; outside the map the coefficients are zero
+            bias = constant[0, :, 0, 0]
+            self._add(coming, lambda t: t.sum((-1, -2)) @ bias)
+        else:
+            cut = self._cut("constant", node.name, lambda: constant)
+            self._add(self._each(coming), lambda t: _dot(t, cut))
 
-    def _keep(self, what: str, i: int, make: Callable[[], Tensor]) -> Tensor:
-        if (what, i) not in self._kept:
-            self._kept[what, i] = make()
-        return self._kept[what, i]
+    def _add(self, coming: Coefficients, value: Callable[[Tensor], Tensor]) -> None:
+        low = value(coming.lower)
+        up = low if coming.upper is None or coming.shared else value(coming.upper)
+        if coming.by_channel:
+            low, up = low[self.channel], up[self.channel]
+            if self.sign is not None:
+                low = up = low * self.sign
+        self.low, self.up = self.low + low, self.up + up
 
-    def _cut(self, what: str, i: int, maps: Tensor) -> Tensor:
-        """The windows of `maps (batch, *node)` at the places, `(places, window)`."""
-        cut = self._keep(what, i, lambda: self.path.windows[i].cut(maps, self.path.grid))
-        return cut.index_select(0, self.place)
+    def _cut(self, what: str, name: str, maps: Callable[[], Tensor]) -> Tensor:
+        """The windows of some maps of a node at the queries' places, `(query, channels, *size)`."""
+        if (what, name) not in self._kept:
+            self._kept[what, name] = self.seen.windows[name].cuts(maps(), self.seen.grid)
+        return taken(self._kept[what, name], self.example, self.row, self.column)
 
-    def _offsets(self, i: int, node: Node, lower: Tensor, upper: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """What the offsets of the two lines add to the lower and to the upper end."""
-        relaxation = self.relaxations[node.name]
-        low: Tensor | float = 0.0
-        up: Tensor | float = 0.0
-        for what, offset, raises in (("under", relaxation.lower.offset, True), ("over", relaxation.upper.offset, False)):
-            if not matters(offset):
-                continue
-            cut = self._cut(what, i, offset).unsqueeze(2)
-            low = low + _half(lower, raises, cut)
-            up = up + _half(upper, not raises, cut)
-        return low, up
+    def _nonlinear(self, node: Node) -> None:
+        coming, relaxation = self.pending.pop(node.name), self.relaxations[node.name]
+        coming = self._each(coming)
+        below, above = relaxation.lower, relaxation.upper
+        slope = self._cut("below", node.name, lambda: below.slopes[0])
+        rest = None if relaxation.parallel else self._cut("rest", node.name, lambda: above.slopes[0] - below.slopes[0])
+        over = self._cut("over", node.name, lambda: above.offset) if matters(above.offset) else None
+        under = self._cut("under", node.name, lambda: below.offset) if matters(below.offset) else None
+        falling = coming.lower.clamp(max=0)
+        self.low = self.low + _offsets(coming.lower, falling, over, under)
+        lower = coming.lower * slope
+        upper = None
+        if coming.upper is not None:
+            rising = coming.upper.clamp(min=0) if not coming.shared else coming.lower - falling
+            self.up = self.up + _offsets(coming.upper, rising, over, under)
+            upper = lower if coming.shared else coming.upper * slope
+            upper = upper if rest is None else torch.addcmul(upper, rising, rest)
+        if rest is not None:
+            lower = torch.addcmul(lower, falling, rest)
+        parent = next(i for i in node.inputs if self.graph.node[i].varies)
+        self._send(parent, Coefficients(lower, upper, by_channel=False))
 
-    def _bend(self, i: int, node: Node, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-        relaxation = self.relaxations[node.name]
-        below = self._cut("below", i, relaxation.lower.slopes[0]).unsqueeze(1)
-        if relaxation.parallel and upper is lower:
-            bent = lower * below
-            return bent, bent
-        above = self._cut("above", i, relaxation.upper.slopes[0]).unsqueeze(1)
-        return lower * torch.where(lower >= 0, below, above), upper * torch.where(upper >= 0, above, below)
+    def _on_way(self) -> Interval:
+        """Proven ends of the queries where they are now, from the intervals of the nodes that are pending."""
+        low, up = self.low, self.up
+        for name in self.pending:
+            ends = self._taken_on(name, self.intervals[name])
+            low, up = low + ends.lower, up + ends.upper
+        return Interval(low, up)
 
-    def _concretise(self, low: Tensor, up: Tensor, lower: Tensor, upper: Tensor) -> Interval:
-        last = len(self.path.nodes)
-        center = self._cut("center", last, self.box.center).unsqueeze(2)
-        radius = self._cut("radius", last, self.box.radius).unsqueeze(2)
-        middle, reach = _twice(lower, upper, lambda c: c @ center), _twice(lower, upper, lambda c: c.abs() @ radius)
-        return Interval(low + (middle[0] - reach[0]).squeeze(2), up + (middle[1] + reach[1]).squeeze(2))
+    def _concretise(self) -> Interval:
+        if self.graph.input not in self.pending:
+            return Interval(self.low, self.up)
+        ends = self._taken_on(self.graph.input, self.box)
+        return Interval(self.low + ends.lower, self.up + ends.upper)
+
+    def _taken_on(self, name: str, box: Interval) -> Interval:
+        """The ends of what is pending at a node, on a box of its values."""
+        coming = self._each(self.pending[name])
+        center = self._cut("center", name, lambda: box.center)
+        radius = self._cut("radius", name, lambda: box.radius)
+        middle, reach = _dot(coming.lower, center), _dot(coming.lower.abs(), radius)
+        if coming.upper is None or coming.shared:
+            return Interval(middle - reach, middle + reach)
+        return Interval(middle - reach, _dot(coming.upper, center) + _dot(coming.upper.abs(), radius))
 
 
-def _twice(lower: Tensor, upper: Tensor, change: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """The same change of both cotangents, done once while they are one."""
-    first = change(lower)
-    return first, first if upper is lower else change(upper)
+def _dot(coefficients: Tensor, values: Tensor) -> Tensor:
+    """`(query, *window) · (query, *window) -> (query,)`, in the order in which the coefficients lie in memory."""
+    if coefficients.stride(1) == 1:
+        coefficients, values = coefficients.permute(0, 2, 3, 1), values.permute(0, 2, 3, 1)
+    rows, columns = coefficients.flatten(1), values.flatten(1)
+    return (rows.unsqueeze(1) @ columns.unsqueeze(2)).reshape(len(rows))
 
 
-def _half(cotangent: Tensor, positive: bool, offset: Tensor) -> Tensor:
-    """The positive (or negative) part of the cotangent times the offset."""
-    part = cotangent.clamp(min=0) if positive else cotangent.clamp(max=0)
-    return (part @ offset).squeeze(2)
+def _offsets(coming: Tensor, bent: Tensor, over: Tensor | None, under: Tensor | None) -> Tensor | float:
+    """What the lines' offsets add: `bent` is the part of the coefficients that takes the line on the other side."""
+    total: Tensor | float = 0.0 if over is None else _dot(bent, over)
+    return total if under is None else total + _dot(coming - bent, under)
+
+
+def _tightened(known: Interval, ids: Tensor, sign: Tensor, value: Tensor) -> Interval:
+    """The proven ends, with those of the queries `ids` cut with lower values of `sign` times the neuron."""
+    cut = with_side(known[ids], sign[ids], value, "a query on its way")
+    return Interval(known.lower.index_put((ids,), cut.lower), known.upper.index_put((ids,), cut.upper))
+
+
+def rounded(count: int) -> int:
+    """The count rounded up to three leading bits and an eighth: a library that compiles for each size sees few of them."""
+    step = 1 << max(0, count.bit_length() - 4)
+    return -(-count // step) * step

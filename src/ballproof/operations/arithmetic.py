@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ballproof.errors import UnsupportedError
 from ballproof.operations.base import Affine, Argument, Role, Shape
-from ballproof.operations.elementwise import Elementwise, per_channel, reduce_to, scaled_window
+from ballproof.operations.elementwise import Elementwise, per_channel, reduce_to
 from ballproof.operations.registry import register
 from ballproof.operations.window import Window
 from ballproof.values import Interval
@@ -35,10 +35,9 @@ class Sum2(Elementwise):
         varying = max(shapes, key=lambda s: torch.Size(s).numel())
         return window if len(varying) == 3 and varying[0] == window.channels else None
 
-    def window_matrix(self, window: Window, arguments: Arguments) -> Tensor:
-        constant = next(a for a in arguments if a is not None)
-        sign = self.signs[arguments.index(None)]
-        return sign * torch.eye(window.count, dtype=constant.dtype, device=constant.device)
+    def pull_window(self, cotangent: Tensor, arguments: Arguments) -> Arguments:
+        signed = (cotangent if s > 0 else -cotangent for s in self.signs)
+        return tuple(c if a is None else None for c, a in zip(signed, arguments, strict=True))
 
 
 @register
@@ -106,10 +105,11 @@ class Multiply(Elementwise):
     def window(self, window: Window, shapes: tuple[Shape, ...]) -> Window | None:
         return _channelwise(window, shapes)
 
-    def window_matrix(self, window: Window, arguments: Arguments) -> Tensor:
-        scale = per_channel(_constant(arguments), window.channels)
+    def pull_window(self, cotangent: Tensor, arguments: Arguments) -> Arguments:
+        scale = per_channel(_constant(arguments), cotangent.shape[1])
         assert scale is not None
-        return scaled_window(scale, window)
+        pulled = cotangent * scale.reshape(-1, 1, 1)
+        return tuple(pulled if a is None else None for a in arguments)
 
 
 @register
@@ -133,10 +133,11 @@ class Divide(Elementwise):
     def window(self, window: Window, shapes: tuple[Shape, ...]) -> Window | None:
         return _channelwise(window, shapes)
 
-    def window_matrix(self, window: Window, arguments: Arguments) -> Tensor:
-        scale = per_channel(_constant(arguments), window.channels)
+    def pull_window(self, cotangent: Tensor, arguments: Arguments) -> Arguments:
+        scale = per_channel(_constant(arguments), cotangent.shape[1])
         assert scale is not None
-        return scaled_window(1 / scale, window)
+        pulled = cotangent / scale.reshape(-1, 1, 1)
+        return tuple(pulled if a is None else None for a in arguments)
 
 
 def _constant(arguments: Arguments) -> Tensor:

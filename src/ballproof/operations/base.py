@@ -88,15 +88,24 @@ class Affine(Operation):
         """
         return vector_jacobian(self, cotangent, arguments, shapes)
 
+    def rows(
+        self, index: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...], output: Shape, like: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        """The pull-back of single coordinates, at the flat places `index (n,)`. Law: equals `pull_back` of unit vectors."""
+        return self.pull_back(unit_rows(index, output, like), arguments, shapes)
+
     def window(self, window: Window, shapes: tuple[Shape, ...]) -> Window | None:
-        """The window of the one varying input that a window of the output sees; None where windows are not modelled.
+        """The window of each varying input that a window of the output sees; None where windows are not modelled.
 
         Only for operations on maps `(channels, height, width)` whose pull-back is the same everywhere on the map.
         """
         return None
 
-    def window_matrix(self, window: Window, arguments: tuple[Tensor | None, ...]) -> Tensor:
-        """The pull-back of one window of the output, `(window.count, window of the input)`. Law: equals `pull_back`."""
+    def pull_window(self, cotangent: Tensor, arguments: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        """The coefficients of a window of each varying input from those of windows of the output, `(n, *window)`.
+
+        Law: equals `pull_back`, cut to the window. Cells outside the map take part like any other.
+        """
         raise NotImplementedError(f"{type(self).__name__} models no windows")
 
     def constant_term(self, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]) -> Tensor | None:
@@ -141,6 +150,12 @@ class Nonlinear(Operation):
         slopes: as in `Line`, with a query axis behind the batch axis. shapes: per-example shapes of the varying inputs.
         Returns `(batch, query, *input)` each.
         """
+
+
+def unit_rows(index: Tensor, shape: Shape, like: Tensor) -> Tensor:
+    """Unit vectors `(..., *shape)` at the flat places `index (...)`, of the type and on the device of `like`."""
+    units = torch.zeros(*index.shape, torch.Size(shape).numel(), dtype=like.dtype, device=like.device)
+    return units.scatter_(-1, index.unsqueeze(-1), 1.0).reshape(*index.shape, *shape)
 
 
 def _fill(arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...], n: int, like: Tensor) -> list[Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ballproof.operations.base import Role, Shape
-from ballproof.operations.elementwise import Elementwise, scaled_window
+from ballproof.operations.elementwise import Elementwise
 from ballproof.operations.registry import register
 from ballproof.operations.window import Window
 
@@ -52,10 +52,8 @@ class BatchNorm(Elementwise):
     def window(self, window: Window, shapes: tuple[Shape, ...]) -> Window | None:
         return window if len(shapes[0]) == 3 else None
 
-    def window_matrix(self, window: Window, arguments: tuple[Tensor | None, ...]) -> Tensor:
-        _, weight, _, _, variance = arguments
-        assert weight is not None and variance is not None
-        return scaled_window(self.scale(weight, variance), window)
+    def pull_window(self, cotangent: Tensor, arguments: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        return self.pull_back(cotangent, arguments, ())
 
 
 def _across(value: Tensor, axes: int) -> Tensor:

@@ -16,6 +16,13 @@ from ballproof.values import Interval
 FORWARD = (F.conv1d, F.conv2d, F.conv3d)
 BACKWARD = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
+FEW = 2
+"""Windows for each of their coefficients from which on the matrix is worth making."""
+
+WASTE = ((2, 20.0), (8, 5.0), (31, 3.0), (2**31, 1.0))
+"""For so many channels of the input at most, so many times more multiplications; measured on one core: 3 against 33 ms for
+4,000 windows of 16 x 4 x 4 onto one channel, 6 against 11 ms for 16 x 3 x 3 onto 16, but 129 against 54 ms onto 32."""
+
 
 @register
 @dataclass(frozen=True)
@@ -56,6 +63,9 @@ class Convolution(Affine):
         natural = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in reached]
         rest = [n - m for n, m in zip(shapes[0][1:], natural, strict=True)]
         call = BACKWARD[len(self.stride) - 1]
+        if cotangent.ndim == 4:  # up to three times faster on a CPU than the other order of axes, and kept by what follows
+            cotangent = cotangent.contiguous(memory_format=torch.channels_last)
+            weight = weight.contiguous(memory_format=torch.channels_last)
         pulled = call(cotangent, weight, None, self.stride, self.padding, rest, self.groups, self.dilation)
         return (pulled, *(None for _ in arguments[1:]))
 
@@ -69,14 +79,37 @@ class Convolution(Affine):
         return bias.reshape(1, -1, *(1 for _ in output)).expand(1, -1, *output)
 
     def window(self, window: Window, shapes: tuple[Shape, ...]) -> Window | None:
-        if len(self.stride) != 2 or self.groups != 1:
+        if len(self.stride) != 2:
             return None
         reach = tuple((k - 1) * d + 1 for k, d in zip(shapes[1][2:], self.dilation, strict=True))
         return window.through(shapes[0][0], reach, self.stride, self.padding)  # type: ignore[arg-type]
 
-    def window_matrix(self, window: Window, arguments: tuple[Tensor | None, ...]) -> Tensor:
+    def pull_window(self, cotangent: Tensor, arguments: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
         weight = arguments[1]
         assert weight is not None
-        cells = torch.eye(window.count, dtype=weight.dtype, device=weight.device)
-        maps = cells.reshape(window.count, window.channels, *window.size)
-        return F.conv_transpose2d(maps, weight, None, self.stride, 0, 0, 1, self.dilation).flatten(1)
+        rest = tuple(None for _ in arguments[1:])
+        cotangent = cotangent.contiguous(memory_format=torch.channels_last)
+        if self._by_matrix(cotangent, weight):
+            return (self._with_matrix(cotangent, weight), *rest)
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        return (F.conv_transpose2d(cotangent, weight, None, self.stride, 0, 0, self.groups, self.dilation), *rest)
+
+    def _by_matrix(self, cotangent: Tensor, weight: Tensor) -> bool:
+        """Whether one matrix product is faster although most of its matrix is zero: libraries are slow for few channels."""
+        if len(cotangent) < FEW * cotangent[0].numel():
+            return False
+        reached = [
+            (n - 1) * s + (k - 1) * d + 1
+            for n, s, k, d in zip(cotangent.shape[2:], self.stride, weight.shape[2:], self.dilation, strict=True)
+        ]
+        waste = reached[0] * reached[1] * self.groups / (weight.shape[2] * weight.shape[3])
+        channels = weight.shape[1] * self.groups
+        return waste <= next(limit for most, limit in WASTE if channels <= most)
+
+    def _with_matrix(self, cotangent: Tensor, weight: Tensor) -> Tensor:
+        size = cotangent.shape[1:]
+        units = torch.eye(size.numel(), dtype=weight.dtype, device=weight.device).reshape(-1, *size)
+        rows = F.conv_transpose2d(units, weight, None, self.stride, 0, 0, self.groups, self.dilation).permute(0, 2, 3, 1)
+        matrix = rows.reshape(*size, -1).permute(1, 2, 0, 3).reshape(size.numel(), -1)
+        pulled = cotangent.permute(0, 2, 3, 1).reshape(len(cotangent), -1) @ matrix
+        return pulled.reshape(-1, *rows.shape[1:]).permute(0, 3, 1, 2)

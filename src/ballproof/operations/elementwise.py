@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ballproof.operations.base import Affine, Argument, Shape
-from ballproof.operations.window import Window
 from ballproof.values import Interval
 
 
@@ -41,8 +40,3 @@ def per_channel(constant: Tensor, channels: int) -> Tensor | None:
     shape = tuple(constant.shape)
     shape = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
     return constant.reshape(channels) if shape == (channels, 1, 1) else None
-
-
-def scaled_window(scale: Tensor, window: Window) -> Tensor:
-    """The window matrix of a map whose channels are multiplied by `scale (channels,)`."""
-    return torch.diag(scale.repeat_interleave(window.size[0] * window.size[1]))

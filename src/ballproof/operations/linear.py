@@ -38,6 +38,14 @@ class Linear(Affine):
         assert weight is not None
         return (cotangent @ weight, *(None for _ in arguments[1:]))
 
+    def rows(
+        self, index: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...], output: Shape, like: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        weight = arguments[1]
+        if len(output) != 1 or weight is None:
+            return super().rows(index, arguments, shapes, output, like)
+        return (weight.index_select(0, index), *(None for _ in arguments[1:]))
+
     def constant_term(self, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]) -> Tensor | None:
         if len(arguments) == 2 or arguments[2] is None:
             return None

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Pair = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class Window:
@@ -17,9 +19,9 @@ class Window:
     """
 
     channels: int
-    size: tuple[int, int]
-    stride: tuple[int, int]
-    offset: tuple[int, int]
+    size: Pair
+    stride: Pair
+    offset: Pair
 
     @staticmethod
     def cell(channels: int) -> Window:
@@ -31,24 +33,46 @@ class Window:
         """Coefficients in a window."""
         return self.channels * self.size[0] * self.size[1]
 
-    def through(self, channels: int, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Window:
+    def through(self, channels: int, kernel: Pair, stride: Pair, padding: Pair) -> Window:
         """The window in the input of a layer with this kernel (its reach, dilation included), stride and padding."""
         size = tuple((n - 1) * s + k for n, s, k in zip(self.size, stride, kernel, strict=True))
         steps = tuple(a * s for a, s in zip(self.stride, stride, strict=True))
         offset = tuple(o * s + p for o, s, p in zip(self.offset, stride, padding, strict=True))
         return Window(channels, size, steps, offset)  # type: ignore[arg-type]
 
-    def cut(self, maps: Tensor, grid: tuple[int, int]) -> Tensor:
-        """`maps (batch, channels, height, width)` cut into one window a grid cell, `(batch * cells, count)`."""
-        needed = [(g - 1) * s + n for g, s, n in zip(grid, self.stride, self.size, strict=True)]
-        after = [max(0, n - o - m) for n, o, m in zip(needed, self.offset, maps.shape[2:], strict=True)]
-        padded = F.pad(maps, (self.offset[1], after[1], self.offset[0], after[0]))
-        padded = padded[:, :, : needed[0], : needed[1]]
-        return F.unfold(padded, self.size, stride=self.stride).transpose(1, 2).flatten(0, 1)
-
-    def inside(self, like: Tensor, shape: tuple[int, int, int], grid: tuple[int, int]) -> Tensor | None:
-        """1 for the coefficients inside the map, `(cells, count)`; None if no window leaves it."""
-        ends = [(g - 1) * s - o + n for g, s, o, n in zip(grid, self.stride, self.offset, self.size, strict=True)]
-        if max(self.offset) <= 0 and all(e <= m for e, m in zip(ends, shape[1:], strict=True)):
+    def joined(self, other: Window) -> Window | None:
+        """The smallest window that holds both; None if they move at different strides."""
+        if self.stride != other.stride or self.channels != other.channels:
             return None
-        return self.cut(torch.ones((1, *shape), dtype=like.dtype, device=like.device), grid)
+        offset = tuple(max(a, b) for a, b in zip(self.offset, other.offset, strict=True))
+        ends = (max(n - o, m - p) for n, o, m, p in zip(self.size, self.offset, other.size, other.offset, strict=True))
+        return Window(self.channels, tuple(e + o for e, o in zip(ends, offset, strict=True)), self.stride, offset)  # type: ignore[arg-type]
+
+    def inside(self, outer: Window, cotangent: Tensor) -> Tensor:
+        """Coefficients of this window `(..., channels, *size)` as those of a window that holds it."""
+        if self == outer:
+            return cotangent
+        before = [o - p for o, p in zip(outer.offset, self.offset, strict=True)]
+        after = [n - b - m for n, b, m in zip(outer.size, before, self.size, strict=True)]
+        return F.pad(cotangent, (before[1], after[1], before[0], after[0]))
+
+    def leaves(self, shape: Pair, grid: Pair) -> bool:
+        """Whether the window of some cell of the grid leaves a map of this height and width."""
+        ends = [(g - 1) * s - o + n for g, s, o, n in zip(grid, self.stride, self.offset, self.size, strict=True)]
+        return max(self.offset) > 0 or any(e > m for e, m in zip(ends, shape, strict=True))
+
+    def cuts(self, maps: Tensor, grid: Pair) -> Tensor:
+        """All windows of `maps (batch, channels, height, width)` as a view, `(batch, *grid, *size, channels)`."""
+        needed = [(g - 1) * s + n for g, s, n in zip(grid, self.stride, self.size, strict=True)]
+        after = [n - o - m for n, o, m in zip(needed, self.offset, maps.shape[2:], strict=True)]
+        padded = F.pad(maps, (self.offset[1], after[1], self.offset[0], after[0]))
+        ordered = padded.permute(0, 2, 3, 1).contiguous()
+        cut = ordered.unfold(1, self.size[0], self.stride[0]).unfold(2, self.size[1], self.stride[1])
+        return cut.permute(0, 1, 2, 4, 5, 3)
+
+
+def taken(cuts: Tensor, example: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Some windows of `cuts`, `(n, channels, *size)`, with the channels last in memory."""
+    if len(cuts) == 1:
+        example = torch.zeros_like(example)
+    return cuts[example, row, column].permute(0, 3, 1, 2)
