@@ -99,9 +99,9 @@ class LinearPass:
             return self._both_ends(name, known, mask)
         sign = likely_side(asks, known)
         for side in (sign, -sign):
+            mask = mask & asks.unsettled(known)[0]
             if bool(mask.any()):
                 known = self._one_side(name, known, mask, side, asks)
-            mask = mask & asks.unsettled(known)[0]
         return known
 
     def _both_ends(self, name: str, known: Interval, mask: Tensor) -> Interval:

