@@ -81,7 +81,7 @@ def test_optimised_intermediate_intervals_are_tighter_than_fixed_ones() -> None:
     graph, region = ZOO["gelu"](), Linf(inputs(), 0.6)
     asked = rows(graph)
     fixed, free = lower_bounds(graph, region, asked, "alpha"), lower_bounds(graph, region, asked, "alpha-all")
-    assert bool((free >= fixed - 1e-6).float().mean() > 0.9) and bool((free - fixed).max() > 1e-3)
+    assert float((free - fixed).mean()) > 1e-3 and float((fixed - free).max()) < 1e-3
 
 
 def test_alpha_stops_where_it_is_told() -> None:
@@ -143,7 +143,7 @@ def test_settings_are_checked() -> None:
         bound(graph, region, "depz")
     with pytest.raises(InputError, match="expected dual, crown or a hybrid"):
         linear_bounds(graph, region, "lp")
-    with pytest.raises(InputError, match="steps >= 1"):
+    with pytest.raises(InputError, match="steps and inner >= 1"):
         AlphaMethod(steps=0)
     assert torch.equal(bound(graph, region, "deeppoly").lower, bound(graph, region, "crown").lower)
 

@@ -119,6 +119,64 @@ def elementwise() -> None:
     case("cast to float", [node("Cast", to=TensorProto.FLOAT)], (3,), 9, 13, 19, 21)
 
 
+def smooth() -> None:
+    plain = "Sigmoid Tanh Atan Erf Exp Sin Cos Softplus Sign Floor Ceil Round"
+    for kind in plain.split():
+        first = {"Atan": 7, "Erf": 9, "Sin": 7, "Cos": 7, "Sign": 9, "Round": 11}.get(kind, 7)
+        case(kind, [node(kind)], IMAGE, first, 13, 22)
+    case("log", [node("Exp", outputs="e"), node("Log", "e")], IMAGE, *ANY)
+    case("sqrt", [node("Exp", outputs="e"), node("Sqrt", "e")], IMAGE, *ANY)
+    case("reciprocal", [node("Exp", outputs="e"), node("Reciprocal", "e")], IMAGE, *ANY)
+    case("hard swish", [node("HardSwish")], IMAGE, 14, 22)
+    case("mish", [node("Mish")], IMAGE, 18, 22)
+    for approximate in ("none", "tanh"):
+        case(f"gelu {approximate}", [node("Gelu", approximate=approximate)], IMAGE, 20, 22)
+    case("elu", [node("Elu", alpha=0.75)], IMAGE, 7, 22)
+    case("celu", [node("Celu", alpha=1.5)], IMAGE, 12)
+    case("selu", [node("Selu")], IMAGE, 7, 22)
+    case("selu of its own", [node("Selu", alpha=1.5, gamma=0.5)], IMAGE, 7, 22)
+    case("hard sigmoid", [node("HardSigmoid")], IMAGE, 7, 22)
+    case("hard sigmoid of its own", [node("HardSigmoid", alpha=0.5, beta=0.25)], IMAGE, 7)
+    case("prelu", [node("PRelu", "xs")], IMAGE, 7, 9, 16, s=weights(2, 1, 1))
+    case("prelu of one", [node("PRelu", "xs")], (4,), 9, 16, s=weights(1))
+    case("square", [node("Pow", "xe")], IMAGE, 7, 12, 15, e=number(2))
+    case("cube", [node("Pow", "xe")], IMAGE, 7, 12, 15, e=number(3))
+    case("root by power", [node("Exp", outputs="t"), node("Pow", "te")], IMAGE, 7, 13, e=number(0.5))
+    case("exponential", [node("Pow", "bx")], IMAGE, 7, 13, b=number(1.5))
+    case("clip", [node("Clip", min=-0.25, max=0.5)], IMAGE, 7, 10)
+    case("clip above alone", [node("Clip", ["x", "", "h"])], IMAGE, 11, 13, h=number(0.25))
+    case("clip nothing", [node("Clip")], IMAGE, 11, 13)
+
+
+def branches() -> None:
+    gated = [node("Sigmoid", outputs="s"), node("Mul", "xs")]
+    case("mul of branches", gated, IMAGE, *ANY)
+    case("mul with itself", [node("Mul", "xx")], IMAGE, *ANY)
+    case("div of branches", [node("Exp", outputs="e"), node("Div", "xe")], IMAGE, *ANY)
+    case("div of a constant", [node("Exp", outputs="e"), node("Div", "ce")], IMAGE, *ANY, c=number(2))
+    case("matmul of branches", [node("Transpose", outputs="t", perm=[0, 1, 3, 2]), node("MatMul", "xt")], IMAGE, *ANY)
+    case("max", [node("Neg", outputs="n"), node("Max", "xnc")], IMAGE, 8, 12, 13, c=number(0.25))
+    case("min", [node("Neg", outputs="n"), node("Min", "cxn")], IMAGE, 8, 12, 13, c=number(-0.25))
+    for kind in ("ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare"):
+        case(kind, [node(kind, axes=[1, 3])], IMAGE, 7, 11, 13)
+        case(f"{kind} by argument", [node(kind, "xa", keepdims=0)], IMAGE, 18, a=whole(-1))
+    case("log sum exp", [node("ReduceLogSumExp", axes=[1])], IMAGE, 7, 11, 13)
+    for kind in ("Softmax", "LogSoftmax"):
+        case(f"{kind} flat", [node(kind)], IMAGE, 7, 11)
+        case(f"{kind} old", [node(kind, axis=3)], IMAGE, 7, 11)
+        case(kind, [node(kind, axis=1)], IMAGE, 13, 22)
+        case(f"{kind} last", [node(kind)], IMAGE, 13, 22)
+    case(
+        "layer norm",
+        [node("LayerNormalization", "xsb", axis=-2, epsilon=0.01)],
+        (3, 4, 5),
+        17,
+        s=weights(4, 5),
+        b=weights(4, 5),
+    )
+    case("instance norm", [node("InstanceNormalization", "xsb", epsilon=0.01)], IMAGE, 7, 22, s=weights(2), b=weights(2))
+
+
 def shapes() -> None:
     case("flatten", [node("Flatten")], IMAGE, 7, 9, 11, 13, 21)
     case("flatten behind a one", [node("Flatten", axis=2)], (1, 3, 4), *ANY)
@@ -262,7 +320,7 @@ def constants() -> None:
     case("folded parts", parts, (3,), 11, a=weights(2, 3))
 
 
-for table in (convolutions, products, elementwise, shapes, paddings, pools, constants):
+for table in (convolutions, products, elementwise, smooth, branches, shapes, paddings, pools, constants):
     table()
 
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import Backward
+from ballproof.bounds.backward import Backward, matters
 from ballproof.bounds.interval import arguments
-from ballproof.bounds.linear import LinearPass, chosen
+from ballproof.bounds.linear import LinearPass, chosen, rowwise
+from ballproof.bounds.local import LocalBackward, Sight
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
 from ballproof.operations.base import Argument, unit_rows
+from ballproof.operations.scalar import Scalar
 from ballproof.problems.region import Region
 from ballproof.values import Interval, Relaxation
 
@@ -62,6 +64,10 @@ class Free:
             size = (square / (1 - second**number)).sqrt_().add_(1e-30)
             value.addcdiv_(mean, size, value=rate * scale / (1 - first**number))
         self.operation.confine(self.values)
+
+    def learn(self, on: bool) -> list[Tensor]:
+        """The parameters, with or without a record of what is done with them."""
+        return [p.requires_grad_(on) for p in self.values]
 
     def of_examples(self, keep: Tensor) -> Free:
         """Only some examples."""
@@ -122,7 +128,7 @@ class Ascent:
 
     def _evaluate(self, with_gradients: bool) -> tuple[Tensor, list[list[Tensor]]]:
         """The bounds of the present slopes, and their gradients."""
-        parameters = [p.requires_grad_(with_gradients) for free in self.free for p in free.values]
+        parameters = [p for free in self.free for p in free.learn(with_gradients)]
         with torch.set_grad_enabled(with_gradients):
             relaxations = {**self.fixed, **{f.node.name: f.relaxation() for f in self.free}}
             values, _ = Backward(self.graph, self.region, self.constants, relaxations)(self.name, self.cotangent, both=False)
@@ -130,9 +136,56 @@ class Ascent:
             return values, []
         found = iter(torch.autograd.grad(values, parameters, torch.ones_like(values), materialize_grads=True))
         gradients = [[next(found) for _ in free.values] for free in self.free]
-        for p in parameters:
-            p.requires_grad_(False)
+        for free in self.free:
+            free.learn(False)
         return values.detach(), gradients
+
+
+class FreeWindows(LocalBackward):
+    """The same optimisation for the neurons of a convolution: every query has slopes of its own in the windows it sees."""
+
+    def best(self, place: Tensor, channel: Tensor, sign: float, method: AlphaMethod) -> Tensor:
+        """The best proven lower values found of `sign` times the neurons, `(query,)`."""
+        signs = torch.full((len(place),), sign, dtype=self.box.lower.dtype, device=place.device)
+        self.place, self.free = place, {}
+        for node in self.seen.nodes:
+            if isinstance(node.operation, Scalar):
+                self.free[node.name] = self._freed(node, node.operation)
+        best, rate = torch.full_like(signs, -torch.inf), method.rate
+        for number in range(1, method.steps + 2):
+            last = number > method.steps
+            parameters = [p for free in self.free.values() for p in free.learn(not last)]
+            with torch.set_grad_enabled(not last):
+                values = self._value(place, channel, signs)
+            best = torch.maximum(best, values.detach())
+            if last:
+                break
+            found = iter(torch.autograd.grad(values, parameters, torch.ones_like(values), materialize_grads=True))
+            for free in self.free.values():
+                free.learn(False)
+                free.step([next(found) for _ in free.values], number, rate)
+            rate *= method.decay
+        return best
+
+    def _freed(self, node: Node, operation: Scalar) -> Free:
+        name = next(i for i in node.inputs if self.graph.node[i].varies)
+        ends = self.intervals[name]
+        x = Interval(self._cut("low", name, lambda: ends.lower), self._cut("high", name, lambda: ends.upper))
+        values = tuple(p.clone() for p in operation.start(x))
+        scales = tuple(max(float(p.abs().amax()), 1e-3) for p in values)
+        return Free(node, operation, [x], values, scales, [(torch.zeros_like(p), torch.zeros_like(p)) for p in values])
+
+    def _value(self, place: Tensor, channel: Tensor, sign: Tensor) -> Tensor:
+        self._begin(place, channel, sign)
+        for node in self.seen.nodes:
+            self._through(node)
+        return self._concretise().lower
+
+    def _lines(self, node: Node, relaxation: Relaxation) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        found = self.free[node.name].relaxation()
+        below, above = found.lower, found.upper
+        under = below.offset if matters(below.offset) else None
+        return below.slopes[0], above.slopes[0] - below.slopes[0], above.offset, under
 
 
 def _some(relaxation: Relaxation, keep: Tensor) -> Relaxation:
@@ -158,13 +211,25 @@ class AlphaPass(LinearPass):
         """What the adaptive lines leave unsettled is optimised, if the method says so."""
         if self.alpha.intermediate != "same" or not bool((mask := self.unsettled(name, node, operation)).any()):
             return
-        known, index = self.intervals[name], chosen(mask)
-        rows = unit_rows(index, self.graph.node[name].shape, self.region.like)
-        every = replace(self.alpha, stop=None)
-        ends = (self.optimised(name, rows, every), -self.optimised(name, -rows, every))
-        parts = zip((known.lower, known.upper), ends, strict=True)
-        scattered = [k.flatten(1).scatter(1, index, e).reshape(k.shape) for k, e in parts]
-        self.intervals[name] = Interval(scattered[0], scattered[1]).intersect(known, name)
+        known, every = self.intervals[name], replace(self.alpha, stop=None, steps=self.alpha.inner)
+        if (seen := self._sight(name)) is not None:
+            ends = [self._by_free_windows(seen, mask, sign, every) for sign in (1.0, -1.0)]
+            lower, upper = known.lower.masked_scatter(mask, ends[0]), known.upper.masked_scatter(mask, -ends[1])
+        else:
+            index = chosen(mask)
+            rows = unit_rows(index, self.graph.node[name].shape, self.region.like)
+            ends = [self.optimised(name, sign * rows, every) for sign in (1.0, -1.0)]
+            lower = rowwise(known.lower).scatter(1, index, ends[0]).reshape(known.lower.shape)
+            upper = rowwise(known.upper).scatter(1, index, -ends[1]).reshape(known.upper.shape)
+        best = Interval(torch.maximum(lower, known.lower), torch.minimum(upper, known.upper))
+        self.intervals[name] = best.checked(name)
+
+    def _by_free_windows(self, seen: Sight, mask: Tensor, sign: float, method: AlphaMethod) -> Tensor:
+        """The best lower values of `sign` times the neurons in the mask, in its order."""
+        walk = FreeWindows(self.graph, seen, self.region.box(), self.constants, self.relaxations, self.intervals)
+        asked, size = torch.stack(seen.places(mask)), sum(w.count for w in seen.windows.values()) * COPIES // 6
+        found = self.budget.over_queries(lambda p: walk.best(p[0], p[1], sign, method), asked, 1, size, self.region.dtype)
+        return torch.cat(found)
 
     def of_examples(self, keep: Tensor) -> AlphaPass:
         """The same pass, done, on some of its examples."""

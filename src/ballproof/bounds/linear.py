@@ -122,8 +122,8 @@ class LinearPass:
 
         def ask(part: Tensor) -> Interval:
             whole = part.expand(len(mask), -1)
-            ends = Interval(known.lower.flatten(1).gather(1, whole), known.upper.flatten(1).gather(1, whole))
-            race = Race(ends, sign.flatten(1).gather(1, whole), asks)
+            ends = Interval(rowwise(known.lower).gather(1, whole), rowwise(known.upper).gather(1, whole))
+            race = Race(ends, rowwise(sign).gather(1, whole), asks)
             walk = self.backward
 
             def between() -> None:
@@ -200,13 +200,18 @@ class LinearPass:
 
 def _scattered(known: Interval, index: Tensor, ends: Interval) -> Interval:
     """Intervals `(batch, *node)` with new ends `(batch, query)` at the flat places `index (batch, query)`."""
-    lower = known.lower.flatten(1).scatter(1, index, ends.lower).reshape(known.lower.shape)
-    return Interval(lower, known.upper.flatten(1).scatter(1, index, ends.upper).reshape(lower.shape))
+    lower = rowwise(known.lower).scatter(1, index, ends.lower).reshape(known.lower.shape)
+    return Interval(lower, rowwise(known.upper).scatter(1, index, ends.upper).reshape(lower.shape))
+
+
+def rowwise(value: Tensor) -> Tensor:
+    """`(batch, *node)` as `(batch, coordinates)`, for nodes of one number without axes too."""
+    return value.reshape(len(value), -1)
 
 
 def chosen(mask: Tensor) -> Tensor:
     """The flat places where the mask `(batch, *node)` holds, `(batch, largest number of them)`, filled up with others."""
-    flat = mask.flatten(1)
+    flat = rowwise(mask)
     count = int(flat.sum(1).max())
     return flat.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
 

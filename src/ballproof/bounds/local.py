@@ -253,11 +253,7 @@ class LocalBackward:
     def _nonlinear(self, node: Node) -> None:
         coming, relaxation = self.pending.pop(node.name), self.relaxations[node.name]
         coming = self._each(coming)
-        below, above = relaxation.lower, relaxation.upper
-        slope = self._cut("below", node.name, lambda: below.slopes[0])
-        rest = None if relaxation.parallel else self._cut("rest", node.name, lambda: above.slopes[0] - below.slopes[0])
-        over = self._cut("over", node.name, lambda: above.offset) if self._matters("over", node, above.offset) else None
-        under = self._cut("under", node.name, lambda: below.offset) if self._matters("under", node, below.offset) else None
+        slope, rest, over, under = self._lines(node, relaxation)
         falling = coming.lower.clamp(max=0)
         self.low = self.low + _offsets(coming.lower, falling, over, under)
         lower = coming.lower * slope
@@ -271,6 +267,15 @@ class LocalBackward:
             lower = torch.addcmul(lower, falling, rest)
         parent = next(i for i in node.inputs if self.graph.node[i].varies)
         self._send(parent, Coefficients(lower, upper, by_channel=False))
+
+    def _lines(self, node: Node, relaxation: Relaxation) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        """The slope below, what the slope above has more, the offset above, the offset below; None for zeros."""
+        below, above = relaxation.lower, relaxation.upper
+        slope = self._cut("below", node.name, lambda: below.slopes[0])
+        rest = None if relaxation.parallel else self._cut("rest", node.name, lambda: above.slopes[0] - below.slopes[0])
+        over = self._cut("over", node.name, lambda: above.offset) if self._matters("over", node, above.offset) else None
+        under = self._cut("under", node.name, lambda: below.offset) if self._matters("under", node, below.offset) else None
+        return slope, rest, over, under
 
     def _matters(self, what: str, node: Node, offset: Tensor) -> bool:
         if (what, node.name) not in self._nonzero:

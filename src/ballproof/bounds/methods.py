@@ -41,12 +41,13 @@ class AlphaMethod:
     """CROWN whose free slopes are optimised for the queries (Xu et al. 2021): projected Adam, the best of all steps kept.
 
     intermediate: the intervals that the lines stand on: `crown` ones, `interval` ones, or the `same` optimisation for
-    every neuron that is not settled. shared: one set of slopes for all queries of an example, not one for each. rate: of
-    the first step, in units of the slopes' own size; each next one is `decay` times it. stop: bounds above it are tight
-    enough (0 for margins of a verdict); None optimises all of them for all steps.
+    every neuron that is not settled, in `inner` steps (a few give most of what can be had). shared: one set of slopes for
+    all queries of an example, not one for each. rate: of the first step, in units of the slopes' own size; each next one is
+    `decay` times it. stop: bounds above it are tight enough (0 for margins of a verdict); None optimises all to the end.
     """
 
     steps: int = 20
+    inner: int = 5
     rate: float = 0.5
     decay: float = 0.98
     intermediate: Literal["crown", "interval", "same"] = "crown"
@@ -54,8 +55,8 @@ class AlphaMethod:
     stop: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not self.rate > 0 or not 0 < self.decay <= 1:
-            raise InputError(f"{self}: expected steps >= 1, rate > 0 and 0 < decay <= 1")
+        if min(self.steps, self.inner) < 1 or not self.rate > 0 or not 0 < self.decay <= 1:
+            raise InputError(f"{self}: expected steps and inner >= 1, rate > 0 and 0 < decay <= 1")
 
 
 @dataclass(frozen=True)

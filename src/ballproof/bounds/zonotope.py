@@ -12,6 +12,7 @@ from ballproof.bounds.memory import Budget
 from ballproof.errors import InputError
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
+from ballproof.operations.scalar import Scalar
 from ballproof.problems.region import Region
 from ballproof.values import Interval, Line
 
@@ -30,9 +31,9 @@ class Zonotope:
 
     def interval(self, region: Region) -> Interval:
         """The exact ends of every coordinate over the region and the noise."""
-        rows = self.input.flatten(2).transpose(1, 2)
+        rows = _flat(self.input).transpose(1, 2)
         extent = region.extent(rows.reshape(*rows.shape[:2], *region.shape))
-        spread = self.noise.flatten(2).abs().sum(1)
+        spread = _flat(self.noise).abs().sum(1)
         lower, upper = extent.lower - spread, extent.upper + spread
         return Interval(lower.reshape(self.center.shape) + self.center, upper.reshape(self.center.shape) + self.center)
 
@@ -54,8 +55,8 @@ class ZonotopePass:
         self.graph, self.region, self.budget = graph, region, budget
         self.constants = graph.constants()
         boxlike = region.norm in ("linf", "box")
-        known = interval_pass(graph, region.box(), self.constants) if boxlike else {}
-        self.exact = {name: known[name] for name in exact_on_boxes(graph) if boxlike}
+        self.boxes = interval_pass(graph, region.box(), self.constants)
+        self.exact = {name: self.boxes[name] for name in exact_on_boxes(graph) if boxlike}
         count = int(torch.Size(region.shape).numel())
         unit = torch.eye(count, dtype=region.dtype, device=region.device).reshape(1, count, *region.shape)
         zero = torch.zeros_like(region.like)
@@ -95,6 +96,9 @@ class ZonotopePass:
         varying = self._inputs(node)
         names = [i for i in node.inputs if self.graph.node[i].varies]
         found = {n: self.exact.get(n) or z.interval(self.region) for n, z in zip(names, varying, strict=True)}
+        outside = operation.outside(found[names[0]]) if isinstance(operation, Scalar) else None
+        if outside is not None and bool(outside.any()):  # as a sum of squares stays positive in interval arithmetic
+            found[names[0]] = found[names[0]].intersect(self.boxes[names[0]], names[0])
         with placed(node):
             relaxation = operation.relax(*arguments(self.graph, node, found, self.constants), slope="parallel")
         line, low, high = relaxation.lower, relaxation.lower.offset, relaxation.upper.offset
@@ -125,7 +129,7 @@ class ZonotopePass:
 
     def _fresh(self, half: Tensor) -> Tensor:
         """One symbol for each coordinate whose lines leave a gap in some example, `(batch, symbol, *node)`."""
-        flat = half.flatten(1)
+        flat = half.reshape(len(half), -1)
         places = (flat > 0).any(0).nonzero().flatten()
         fresh = torch.zeros(flat.shape[0], len(places), flat.shape[1], dtype=flat.dtype, device=flat.device)
         fresh[:, torch.arange(len(places), device=flat.device), places] = flat[:, places]
@@ -150,13 +154,18 @@ def zonotope_lower(graph: Graph, region: Region, cotangent: Tensor, budget: Budg
     """Proven lower values of `cotangent (batch or 1, query, *output) · output`, `(batch, query)`."""
     with torch.no_grad():
         found = ZonotopePass(graph, region, budget).run()[graph.output]
-        rows = cotangent.flatten(2)
-        center = _times(found.center.flatten(1).unsqueeze(1), rows).squeeze(1)
-        spread = _times(found.noise.flatten(2), rows).abs().sum(1)
-        onto = _times(found.input.flatten(2), rows).transpose(1, 2)
+        rows = _flat(cotangent)
+        center = _times(found.center.reshape(len(found.center), -1).unsqueeze(1), rows).squeeze(1)
+        spread = _times(_flat(found.noise), rows).abs().sum(1)
+        onto = _times(_flat(found.input), rows).transpose(1, 2)
         return region.minimum(onto.reshape(*onto.shape[:2], *region.shape)) + center - spread
 
 
 def _times(values: Tensor, rows: Tensor) -> Tensor:
     """`(batch or 1, term, node) · (batch or 1, query, node) -> (batch or 1, term, query)`."""
     return values @ rows.transpose(1, 2)
+
+
+def _flat(terms: Tensor) -> Tensor:
+    """`(batch, term, *node)` as `(batch, term, coordinates)`, for no terms and for nodes of one number too."""
+    return terms.reshape(*terms.shape[:2], terms.shape[2:].numel())

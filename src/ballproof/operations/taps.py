@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 FEW = 4
 """Up to so many channels it was 1.4 to 3.4 times faster than the library's, on 2 cores in float32."""
@@ -12,16 +15,37 @@ Pair = tuple[int, ...]
 
 
 def pays(cotangent: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether to go tap by tap: few channels, no groups, and no gradient to record."""
-    learns = torch.is_grad_enabled() and (cotangent.requires_grad or weight.requires_grad)
+    """Whether to go tap by tap: few channels, no groups, and no gradient to the weight."""
+    learns = torch.is_grad_enabled() and weight.requires_grad
     return cotangent.ndim == 4 and weight.shape[1] <= FEW and groups == 1 and not learns
 
 
 def transposed(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, size: Pair) -> Tensor:
     """The transposed convolution of `cotangent (n, out, *cells)` with `weight (out, in, *kernel)`, `(n, in, *size)`.
 
-    One matrix product makes what every cell sends through every tap of the kernel; each tap is then added where it goes.
+    Differentiable in the cotangent.
     """
+    found: Tensor = _Transposed.apply(cotangent, weight, stride, padding, dilation, size)
+    return found
+
+
+class _Transposed(torch.autograd.Function):
+    """Its transpose is the convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, size: Pair) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.settings = (stride, padding, dilation)
+        return _by_taps(cotangent, weight, stride, padding, dilation, size)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,), (stride, padding, dilation) = ctx.saved_tensors, ctx.settings
+        return (F.conv2d(gradients[0], weight, None, stride, padding, dilation), None, None, None, None, None)
+
+
+def _by_taps(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, size: Pair) -> Tensor:
+    """One matrix product makes what every cell sends through every tap of the kernel; each tap is added where it goes."""
     n, out, high, wide = cotangent.shape
     channels, *kernel = weight.shape[1:]
     rows = cotangent.permute(0, 2, 3, 1).reshape(-1, out)

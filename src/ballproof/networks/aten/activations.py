@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from ballproof.networks import composed
 from ballproof.networks.aten.site import Ref, Site
+from ballproof.networks.aten.sketch import AtenSketch
 from ballproof.networks.aten.table import translates
 from ballproof.operations.abs import Abs
 from ballproof.operations.leaky_relu import LeakyRelu
@@ -16,11 +18,10 @@ def relu(site: Site) -> Ref:
     return site.add(Relu(), site.ref("self"))
 
 
-@translates("aten.clamp.default", "aten.clamp_min.default", "aten.clip.default")
+@translates("aten.clamp.default", "aten.clamp_min.default", "aten.clamp_max.default", "aten.clip.default")
 def clamp(site: Site) -> Ref:
-    if site.given("max") or not site.given("min") or site.number("min") != 0:
-        raise site.refuse("clamp to other limits", "clamp(min=0), the rectifier")
-    return site.add(Relu(), site.ref("self"))
+    low, high = (site.number(n) if site.given(n) else None for n in ("min", "max"))
+    return Ref(composed.clamp(AtenSketch(site), site.ref("self"), low, high))
 
 
 @translates("aten.threshold.default")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ballproof.networks import composed
 from ballproof.networks.aten.site import Ref, Site
+from ballproof.networks.aten.sketch import AtenSketch
 from ballproof.networks.aten.table import translates
-from ballproof.operations.arithmetic import Add, Divide, Multiply, Negate, Subtract
+from ballproof.operations.arithmetic import Add, Multiply, Negate, Subtract
 
 
 def scaled(site: Site, ref: Ref, factor: float, part: str) -> Ref:
@@ -37,12 +39,12 @@ def reverse_subtract(site: Site) -> Ref:
 
 @translates("aten.mul.Tensor", "aten.mul.Scalar", "aten.multiply.Tensor", "aten.multiply.Scalar")
 def multiply(site: Site) -> Ref:
-    return site.add(Multiply(), site.ref("self"), site.operand("other"))
+    return Ref(composed.product(AtenSketch(site), site.ref("self"), site.operand("other")))
 
 
 @translates("aten.div.Tensor", "aten.div.Scalar", "aten.true_divide.Tensor", "aten.divide.Tensor", "aten.divide.Scalar")
 def divide(site: Site) -> Ref:
-    return site.add(Divide(), site.ref("self"), site.operand("other"))
+    return Ref(composed.quotient(AtenSketch(site), site.ref("self"), site.operand("other")))
 
 
 @translates("aten.neg.default", "aten.negative.default")

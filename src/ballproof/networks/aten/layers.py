@@ -13,6 +13,7 @@ from ballproof.operations.batch_norm import BatchNorm
 from ballproof.operations.convolution import Convolution
 from ballproof.operations.convolution_transposed import ConvolutionTransposed
 from ballproof.operations.linear import Linear
+from ballproof.operations.matrix_product import MatrixProduct
 from ballproof.operations.pad import Pad
 from ballproof.operations.permute import Permute
 from ballproof.operations.reshape import Reshape
@@ -28,7 +29,9 @@ def linear(site: Site) -> Ref:
 def matmul(site: Site) -> Ref:
     left, right = (Ref(r) for r in site.arguments.values())
     if site.varies(left) and site.varies(right):
-        raise site.refuse("a product of two values that both depend on the input", "a constant matrix on one side")
+        if site.rank(left) != site.rank(right) or site.rank(left) < 3:
+            raise site.refuse("a product of two values that both depend on the input", "of as many axes, at least 3")
+        return site.add(MatrixProduct(), left, right)
     return _from_right(site, left, right) if site.varies(left) else _from_left(site, left, right)
 
 

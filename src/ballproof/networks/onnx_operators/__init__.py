@@ -1,6 +1,28 @@
 """Translators of ONNX operators into canonical operations, one function each."""
 
-from ballproof.networks.onnx_operators import arithmetic, constants, layers, matrices, places, pooling, shapes
+from ballproof.networks.onnx_operators import (
+    arithmetic,
+    constants,
+    layers,
+    matrices,
+    places,
+    pooling,
+    reductions,
+    shapes,
+    smooth,
+)
 from ballproof.networks.onnx_operators.table import TRANSLATORS, translated
 
-__all__ = ["TRANSLATORS", "arithmetic", "constants", "layers", "matrices", "places", "pooling", "shapes", "translated"]
+__all__ = [
+    "TRANSLATORS",
+    "arithmetic",
+    "constants",
+    "layers",
+    "matrices",
+    "places",
+    "pooling",
+    "reductions",
+    "shapes",
+    "smooth",
+    "translated",
+]

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.errors import InputError, UnsupportedError
+from ballproof.errors import InputError
+from ballproof.networks import composed
 from ballproof.networks.onnx_operators.site import Array, BatchAxisError, Site, Value
+from ballproof.networks.onnx_operators.sketch import OnnxSketch
 from ballproof.networks.onnx_operators.table import translates
 from ballproof.operations import Operation
 from ballproof.operations.abs import Abs
@@ -46,7 +48,12 @@ def binary(site: Site) -> Value | Array:
         return np.asarray(compute(site.array(0, "a"), site.array(1, "b")))
     if site.node.op_type == "Add" and len(site.varying) == 1 and _is_bias(site, *site.varying):
         return _biased(site, *site.varying)
-    return site.made(operation, *_aligned(site, (0, 1)))
+    names = _aligned(site, (0, 1))
+    if site.varies(1) and site.node.op_type == "Div":
+        return Value(composed.quotient(OnnxSketch(site), *names), site.batched)
+    if len(site.varying) == 2 and site.node.op_type == "Mul":
+        return Value(composed.product(OnnxSketch(site), *names), site.batched)
+    return site.made(operation, *names)
 
 
 def _aligned(site: Site, places: Sequence[int]) -> list[str]:
@@ -114,14 +121,15 @@ def leaky_relu(site: Site) -> Value:
 
 @translates("Clip", settings=("min", "max"))
 def clip(site: Site) -> Value:
-    """Only where it is a rectifier: from 0 without an upper end."""
+    """An end of the largest float32 or beyond cuts nothing."""
     low, high = site.attribute("min"), site.attribute("max")
     if site.opset >= 11:
         low = site.number(1, "the lower end") if site.given(1) else None
         high = site.number(2, "the upper end") if site.given(2) else None
-    if low != 0 or (high is not None and high < np.finfo(np.float32).max):
-        raise UnsupportedError(f"a clip to [{low}, {high}] is not modelled; supported: [0, infinity)")
-    return site.made(Relu(), site.name(0))
+    largest = float(np.finfo(np.float32).max)
+    low = None if low is None or low <= -largest else low
+    high = None if high is None or high >= largest else high
+    return Value(composed.clamp(OnnxSketch(site), site.name(0), low, high), site.batched)
 
 
 @translates("ReduceMean", "ReduceSum", settings=("axes", "keepdims", "noop_with_empty_axes"))

@@ -9,6 +9,7 @@ from ballproof.errors import InputError, UnsupportedError
 from ballproof.networks.onnx_operators.site import Array, BatchAxisError, Site, Value
 from ballproof.networks.onnx_operators.table import translates
 from ballproof.operations.linear import Linear
+from ballproof.operations.matrix_product import MatrixProduct
 from ballproof.operations.permute import Permute
 
 
@@ -52,6 +53,11 @@ def matmul(site: Site) -> Value | Array:
     """With one constant matrix or vector, on either side."""
     if not site.varying:
         return np.asarray(site.array(0, "a") @ site.array(1, "b"))
+    if len(site.varying) == 2:
+        if site.rank(0) != site.rank(1) or len(site.example(0)) < 2:
+            shapes = f"{site.shape(0)} and {site.shape(1)}"
+            raise UnsupportedError(f"a product of two branches of shapes {shapes}; supported: as many axes on both sides")
+        return site.made(MatrixProduct(), site.name(0), site.name(1))
     if site.varies(0):
         return _from_right(site, _matrix(site, 1, "a second factor", site.rank(0)))
     return _from_left(site, _matrix(site, 0, "a first factor", site.rank(1)))

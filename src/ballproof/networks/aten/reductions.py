@@ -1,0 +1,134 @@
+"""Softmax, maxima, norms, normalisation by the input's own statistics, attention."""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+
+import torch
+
+from ballproof.networks import composed
+from ballproof.networks.aten.site import Ref, Site
+from ballproof.networks.aten.sketch import AtenSketch
+from ballproof.networks.aten.table import translates
+from ballproof.operations.arithmetic import Add, Multiply
+from ballproof.operations.log_sum_exp import LogSumExp
+from ballproof.operations.reshape import Reshape
+from ballproof.operations.softmax import Softmax
+
+
+@translates("aten.softmax.int", "aten._softmax.default")
+def softmax(site: Site) -> Ref:
+    return site.add(Softmax(site.axis("dim", site.ref("self"))), site.ref("self"))
+
+
+@translates("aten.log_softmax.int", "aten._log_softmax.default")
+def log_softmax(site: Site) -> Ref:
+    return Ref(composed.log_softmax(AtenSketch(site), site.ref("self"), site.axis("dim", site.ref("self"))))
+
+
+def _axes(site: Site, name: str = "dim") -> tuple[int, ...]:
+    """The axes of a reduction, in order; a reduction over the batch is refused."""
+    x = site.ref("self")
+    if not site.given(name) or not site.ints(name):
+        raise site.refuse("a reduction over all axes, the batch included", "named axes, each example by itself")
+    return tuple(sorted({site.inner_axis(a, x) for a in site.ints(name)}))
+
+
+@translates("aten.logsumexp.default")
+def log_sum_exp(site: Site) -> Ref:
+    (axis, *more) = _axes(site)
+    if more:
+        raise site.refuse("log_sum_exp over several axes", "one axis")
+    return site.add(LogSumExp(axis, bool(site.arguments["keepdim"])), site.ref("self"))
+
+
+@translates("aten.amax.default")
+def amax(site: Site) -> Ref:
+    return Ref(composed.largest(AtenSketch(site), site.ref("self"), _axes(site), bool(site.arguments["keepdim"])))
+
+
+@translates("aten.amin.default")
+def amin(site: Site) -> Ref:
+    return Ref(composed.smallest(AtenSketch(site), site.ref("self"), _axes(site), bool(site.arguments["keepdim"])))
+
+
+@translates("aten.maximum.default", "aten.max.other")
+def maximum(site: Site) -> Ref:
+    return Ref(composed.maximum(AtenSketch(site), site.ref("self"), site.ref("other")))
+
+
+@translates("aten.minimum.default", "aten.min.other")
+def minimum(site: Site) -> Ref:
+    return Ref(composed.minimum(AtenSketch(site), site.ref("self"), site.ref("other")))
+
+
+@translates("aten.linalg_vector_norm.default")
+def vector_norm(site: Site) -> Ref:
+    return Ref(
+        composed.norm(AtenSketch(site), site.ref("self"), site.number("ord"), _axes(site), bool(site.arguments["keepdim"]))
+    )
+
+
+@translates("aten.norm.ScalarOpt_dim")
+def old_norm(site: Site) -> Ref:
+    order = site.number("p") if site.given("p") else 2.0
+    return Ref(composed.norm(AtenSketch(site), site.ref("self"), order, _axes(site), bool(site.arguments["keepdim"])))
+
+
+@translates("aten.layer_norm.default")
+def layer_norm(site: Site) -> Ref:
+    x = site.ref("input")
+    axes = tuple(range(site.rank(x) - len(site.ints("normalized_shape")), site.rank(x)))
+    if axes[0] == 0:
+        raise site.refuse("a normalisation over the batch", "over the axes of each example")
+    return _scaled(site, composed.standardised(AtenSketch(site), x, axes, site.number("eps"), part="standardised"), 0)
+
+
+@translates("aten.rms_norm.default")
+def rms_norm(site: Site) -> Ref:
+    x = site.ref("input")
+    axes = tuple(range(site.rank(x) - len(site.ints("normalized_shape")), site.rank(x)))
+    eps = site.number("eps") if site.given("eps") else torch.finfo(site.like.dtype).eps
+    return _scaled(site, composed.standardised(AtenSketch(site), x, axes, eps, centered=False, part="standardised"), 0)
+
+
+@translates("aten.group_norm.default")
+def group_norm(site: Site) -> Ref:
+    x, groups = site.ref("input"), site.integer("num_groups")
+    shape = site.shape(x)
+    split = site.add(Reshape((groups, prod(shape) // groups)), x, part="groups")
+    flat = composed.standardised(AtenSketch(site), split, (2,), site.number("eps"), part="standardised")
+    return _scaled(site, site.add(Reshape(shape), flat, part="joined"), len(shape) - 1)
+
+
+@translates("aten.instance_norm.default")
+def instance_norm(site: Site) -> Ref:
+    if not site.arguments["use_input_stats"]:
+        raise site.refuse("an instance normalisation with running statistics", "one with the statistics of its input")
+    x = site.ref("input")
+    axes = tuple(range(2, site.rank(x)))
+    found = composed.standardised(AtenSketch(site), x, axes, site.number("eps"), part="standardised")
+    return _scaled(site, found, len(axes))
+
+
+def _scaled(site: Site, x: str, behind: int) -> Ref:
+    """x * weight + bias, whose last axis meets the axis `behind` axes from the end."""
+    for name, operation in (("weight", Multiply()), ("bias", Add())):
+        if site.arguments.get(name) is not None:
+            given = site.ref(name)
+            given = site.call(name, _along, given, behind) if behind else given
+            x = site.add(operation, x, given, part=f"by_{name}")
+    return Ref(x)
+
+
+def _along(value, axes):  # type: ignore[no-untyped-def]
+    return value.reshape(-1, *(1 for _ in range(axes)))
+
+
+@translates("aten.scaled_dot_product_attention.default")
+def attention(site: Site) -> Ref:
+    if site.number("dropout_p") or site.arguments["is_causal"] or site.given("attn_mask") or site.arguments["enable_gqa"]:
+        raise site.refuse("attention with a mask, dropout or grouped heads", "plain attention")
+    query, key, value = (site.ref(name) for name in ("query", "key", "value"))
+    scale = site.number("scale") if site.given("scale") else 1 / sqrt(site.shape(query)[-1])
+    return Ref(composed.attention(AtenSketch(site), query, key, value, scale))

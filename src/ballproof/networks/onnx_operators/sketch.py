@@ -1,0 +1,29 @@
+"""The reader of files as `composed` sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ballproof.networks.onnx_operators.site import Site
+from ballproof.operations import Operation
+
+
+@dataclass(frozen=True)
+class OnnxSketch:
+    """Adds nodes at one node of a file. Numbers are rounded to float32, the type of a file's attributes."""
+
+    site: Site
+
+    def node(self, operation: Operation, *inputs: str, part: str = "") -> str:
+        return self.site.add(operation, *inputs, part=part)
+
+    def number(self, value: float) -> str:
+        return self.site.tensor(np.asarray(value, np.float32), f"{self.site.label}.number")
+
+    def depends(self, name: str) -> bool:
+        return self.site.builder.nodes[name].varies
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        return self.site.builder.shape(name)
