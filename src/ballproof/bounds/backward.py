@@ -258,7 +258,8 @@ def _dot(cotangent: Tensor, constant: Tensor) -> Tensor:
     """`(batch or 1, query, *node) · (1 or batch, *node) or (batch, query, *node) -> (batch, query)`."""
     constant = constant.to(cotangent)
     if constant.ndim == cotangent.ndim:
-        return (cotangent * constant).reshape(*cotangent.shape[:2], cotangent.shape[2:].numel()).sum(2)
+        product = cotangent * constant
+        return product.reshape(*product.shape[:2], product.shape[2:].numel()).sum(2)
     if cotangent.ndim == 5 and cotangent.stride(2) == 1:  # channels last: flattened in that order, nothing is copied
         cotangent, constant = cotangent.permute(0, 1, 3, 4, 2), constant.permute(0, 2, 3, 1)
     rows = cotangent.reshape(*cotangent.shape[:2], cotangent.shape[2:].numel())

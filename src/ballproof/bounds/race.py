@@ -26,8 +26,8 @@ def likely_side(operation: Scalar, known: Interval) -> Tensor:
 
 def with_side(known: Interval, sign: Tensor, value: Tensor, where: str) -> Interval:
     """Proven ends cut with proven lower values of `sign` times the coordinate."""
-    free = torch.full_like(value, torch.inf)
-    return Interval(torch.where(sign > 0, value, -free), torch.where(sign > 0, free, -value)).intersect(known, where)
+    found = Interval(torch.where(sign > 0, value, known.lower), torch.where(sign > 0, known.upper, -value))
+    return found.intersect(known, where)
 
 
 class Race:

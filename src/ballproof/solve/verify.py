@@ -9,7 +9,7 @@ from torch import nn
 
 from ballproof.attacks import PGD
 from ballproof.bounds import lower_bounds
-from ballproof.errors import InputError, UnsupportedError
+from ballproof.errors import DomainError, InputError, UnsupportedError
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
 from ballproof.problems import Label, Property, Region
@@ -35,17 +35,22 @@ def verify(
     found = PGD(steps=steps, restarts=2)(graph, region, asked)
     if bool(found.success[0]):
         return Verdict(Status.FALSIFIED, counterexample=found.inputs[0], bound=float(found.margins[0]), method="pgd")
-    best = float("-inf")
+    best, undefined = float("-inf"), ""
     for method in METHODS:
         if time.monotonic() > ends:
             return Verdict(Status.UNKNOWN, reason=f"time: {timeout} s are over", bound=best, method=method)
         try:
             bounds = _bounds(graph, region, asked, method)
+        except DomainError as error:
+            undefined = f"not defined on the region: {error}"
+            continue
         except UnsupportedError as error:
             return Verdict(Status.UNKNOWN, reason=f"not modelled: {error}", bound=best, method=method)
         best = max(best, float(asked.worst(bounds)[0]))
         if bool(asked.proven(bounds)[0]):
             return Verdict(Status.VERIFIED, bound=best, method=method)
+    if best == float("-inf"):
+        return Verdict(Status.UNKNOWN, reason=undefined, bound=best, method=METHODS[-1])
     gap = float(found.margins[0]) - best
     reason = f"gap: the worst margin lies between the proven {best:.4g} and the attacked {best + gap:.4g}"
     return Verdict(Status.UNKNOWN, reason=reason, bound=best, method=METHODS[-1])
