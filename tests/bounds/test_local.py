@@ -13,7 +13,38 @@ from ballproof.networks import as_graph
 from ballproof.networks.architectures import Normalize
 from ballproof.problems import Box, Linf, Region
 
+
+class Residual(nn.Module):
+    """Two ways from a map to the next, of different windows; the second block has no weights on its short way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = nn.Conv2d(1, 3, 3, stride=2, padding=1)
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.short, self.last = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.ahead(x))
+        x = torch.relu(self.short(x) - self.second(torch.relu(self.first(x))))
+        return self.last(x)[:, :2]
+
+
+class Doubled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead, self.last = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.ahead(x))
+        return x + self.last(torch.relu(x - 0.1))
+
+
 NETS = {
+    "groups": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.ReLU(), nn.Conv2d(4, 2, 2)),
+    "onto many channels": lambda: nn.Sequential(
+        nn.Conv2d(1, 12, 3), nn.ReLU(), nn.Conv2d(12, 9, 3, 2), nn.ReLU(), nn.Conv2d(9, 2, 2)
+    ),
+    "doubled": Doubled,
     "strided": lambda: nn.Sequential(nn.Conv2d(1, 3, 4, 2, 1), nn.ReLU(), nn.Conv2d(3, 4, 4, 2, 1)),
     "dilated": lambda: nn.Sequential(nn.Conv2d(1, 3, 3, 1, 2, 2), nn.ReLU(), nn.Conv2d(3, 2, 3, (2, 1), (0, 1))),
     "no bias": lambda: nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.ReLU(), nn.Conv2d(3, 2, 2, bias=False)),
@@ -50,6 +81,42 @@ def test_windows_are_equal_to_the_dense_walk(name: str, method: str, kind: str, 
         monkeypatch.setattr(LinearPass, "_sight", lambda self, name: None)
         dense = LinearPass(graph, region, settings).run().every_coordinate(graph.output)
     assert torch.allclose(windows.lower, dense.lower, atol=1e-11) and torch.allclose(windows.upper, dense.upper, atol=1e-11)
+
+
+def test_windows_of_branches_are_equal_to_the_dense_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net, x = Residual().double(), torch.rand(2, 1, 39, 36, dtype=torch.float64)
+    graph, region, settings = as_graph(net, x), Linf(x, 0.05), METHODS["crown"]
+    assert isinstance(settings, LinearMethod)
+    seen = [n.name for n in graph.varying if sight(graph, n.name) is not None]
+    assert any("sub" in name for name in seen)
+    with torch.no_grad():
+        windows = LinearPass(graph, region, settings).run()
+        monkeypatch.setattr(LinearPass, "_sight", lambda self, name: None)
+        dense = LinearPass(graph, region, settings).run()
+    for name, relaxation in windows.relaxations.items():
+        other = dense.relaxations[name]
+        assert torch.allclose(relaxation.upper.offset, other.upper.offset, atol=1e-10)
+        assert torch.allclose(relaxation.lower.slopes[0], other.lower.slopes[0], atol=1e-10)
+
+
+@pytest.mark.parametrize("name", list(NETS))
+def test_one_end_at_a_time_gives_the_lines_of_both(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking the likelier end first, and dropping what is settled, changes no line."""
+    net, x = randomised(NETS[name]()), torch.rand(2, 1, 19, 18, dtype=torch.float64)
+    net = nn.Sequential(net, nn.ReLU(), nn.Flatten(), nn.LazyLinear(5), nn.ReLU(), nn.Linear(5, 2)).double()
+    net(x)
+    graph, settings = as_graph(net, x), METHODS["crown"]
+    assert isinstance(settings, LinearMethod)
+    with torch.no_grad():
+        found = LinearPass(graph, Linf(x, 0.03), settings).run()
+        monkeypatch.setattr("ballproof.bounds.linear.racing", lambda operation, inputs: None)
+        wanted = LinearPass(graph, Linf(x, 0.03), settings).run()
+    for node, relaxation in wanted.relaxations.items():
+        own = found.relaxations[node]
+        assert torch.allclose(own.upper.slopes[0], relaxation.upper.slopes[0], atol=1e-10)
+        assert torch.allclose(own.upper.offset, relaxation.upper.offset, atol=1e-10)
+        assert torch.allclose(own.lower.slopes[0], relaxation.lower.slopes[0], atol=1e-10)
 
 
 def test_gradients_are_equal_too(monkeypatch: pytest.MonkeyPatch) -> None:

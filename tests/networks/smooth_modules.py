@@ -127,5 +127,12 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "recurrent cell": (lambda: Cell(nn.RNNCell(4, 4)), (3, 4)),
     "gated cell": (lambda: Cell(nn.GRUCell(4, 4)), (3, 4)),
     "memory": (Memory, (3, 4)),
+    "nearest": (lambda: nn.Sequential(nn.Conv2d(2, 2, 2), nn.Upsample(scale_factor=2)), (2, 4, 3)),
+    "bilinear": (lambda: nn.Sequential(nn.Conv2d(2, 2, 2), nn.Upsample(size=(7, 5), mode="bilinear")), (2, 4, 4)),
+    "bilinear corners": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 2), nn.Upsample(scale_factor=(2, 1.5), mode="bilinear", align_corners=True)),
+        (2, 4, 5),
+    ),
+    "linear": (lambda: nn.Upsample(scale_factor=1.7, mode="linear"), (2, 5)),
     "memory cell": (Remembering, (3, 4)),
 }

@@ -177,6 +177,23 @@ def branches() -> None:
     case("instance norm", [node("InstanceNormalization", "xsb", epsilon=0.01)], IMAGE, 7, 22, s=weights(2), b=weights(2))
 
 
+def resizes() -> None:
+    up = np.asarray([1, 1, 2, 1.5], np.float32)
+    empty = np.zeros(0, np.float32)
+    case("upsample 7", [node("Upsample", scales=[1.0, 1.0, 2.0, 3.0])], IMAGE, 7)
+    case("upsample 9", [node("Upsample", "xs")], IMAGE, 9, s=up)
+    case("resize 10", [node("Resize", "xs")], IMAGE, 10, s=up)
+    for place in ("asymmetric", "half_pixel", "pytorch_half_pixel", "align_corners"):
+        for mode in ("nearest", "linear"):
+            settings = {"mode": mode, "coordinate_transformation_mode": place}
+            case(f"resize {place} {mode}", [node("Resize", "xrs", **settings)], IMAGE, 11, 13, 18, r=empty, s=up)
+    for rounds in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"):
+        settings = {"nearest_mode": rounds, "coordinate_transformation_mode": "asymmetric"}
+        case(f"resize {rounds}", [node("Resize", "xrs", **settings)], IMAGE, 11, 19, r=empty, s=up)
+    to = Case([node("Resize", ["x", "", "", "z"], mode="linear")], IMAGE, {"z": whole(1, 2, 5, 9)}, (13, 18), (1,))
+    CASES["resize to sizes"] = to
+
+
 def shapes() -> None:
     case("flatten", [node("Flatten")], IMAGE, 7, 9, 11, 13, 21)
     case("flatten behind a one", [node("Flatten", axis=2)], (1, 3, 4), *ANY)
@@ -320,7 +337,7 @@ def constants() -> None:
     case("folded parts", parts, (3,), 11, a=weights(2, 3))
 
 
-for table in (convolutions, products, elementwise, smooth, branches, shapes, paddings, pools, constants):
+for table in (convolutions, products, elementwise, smooth, branches, resizes, shapes, paddings, pools, constants):
     table()
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from torch import Tensor
+
 from ballproof.errors import UnsupportedError
 from ballproof.operations import Operation
 from ballproof.operations.abs import Abs
 from ballproof.operations.arithmetic import Add, Divide, Multiply, Negate, Subtract
 from ballproof.operations.clamp import Clamp
+from ballproof.operations.linear import Linear
 from ballproof.operations.log_sum_exp import LogSumExp
 from ballproof.operations.matrix_product import MatrixProduct
 from ballproof.operations.max_pool import MaxPool
@@ -32,6 +35,7 @@ class Sketch(Protocol):
     def number(self, value: float) -> str: ...
     def depends(self, name: str) -> bool: ...
     def sizes(self, name: str) -> tuple[int, ...]: ...
+    def matrix(self, value: Tensor, part: str) -> str: ...
 
 
 def product(s: Sketch, a: str, b: str, part: str = "") -> str:
@@ -162,6 +166,17 @@ def standardised(s: Sketch, x: str, axes: tuple[int, ...], eps: float, centered:
     variance = s.node(Mean(axes, True), s.node(Power(2), middle, part="squares"), part="variance")
     shifted = s.node(Add(), variance, s.number(eps), part="shifted")
     return s.node(Product(), middle, s.node(Power(-0.5), shifted, part="scale"), part=part)
+
+
+def resampled(s: Sketch, x: str, axis: int, weights: Tensor, part: str) -> str:
+    """Each output along an axis a fixed mixture of the inputs along it, `weights (outputs, inputs)`: resizing, axis by axis."""
+    last = len(s.sizes(x))
+    matrix = s.matrix(weights, f"{part}_weights")
+    if axis == last:
+        return s.node(Linear(), x, matrix, part=part)
+    turn = Permute(tuple({axis: last, last: axis}.get(a, a) for a in range(last + 1)))
+    mixed = s.node(Linear(), s.node(turn, x, part=f"{part}_turned"), matrix, part=f"{part}_mixed")
+    return s.node(turn, mixed, part=part)
 
 
 def attention(s: Sketch, query: str, key: str, value: str, scale: float, mask: str | None = None, part: str = "") -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from ballproof.networks.aten.site import Site
 from ballproof.operations import Operation
 
@@ -25,3 +27,7 @@ class AtenSketch:
 
     def sizes(self, name: str) -> tuple[int, ...]:
         return self.site.shape(name)
+
+    def matrix(self, value: Tensor, part: str) -> str:
+        like = self.site.like
+        return self.site.builder.constant(value.to(dtype=like.dtype, device=like.device), f"{self.site.label}.{part}")

@@ -8,6 +8,7 @@ from ballproof.networks.onnx_operators import (
     places,
     pooling,
     reductions,
+    resize,
     shapes,
     smooth,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "places",
     "pooling",
     "reductions",
+    "resize",
     "shapes",
     "smooth",
     "translated",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from ballproof.networks.onnx_operators.site import Site
 from ballproof.operations import Operation
@@ -27,3 +28,7 @@ class OnnxSketch:
 
     def sizes(self, name: str) -> tuple[int, ...]:
         return self.site.builder.shape(name)
+
+    def matrix(self, value: Tensor, part: str) -> str:
+        """Rounded to the network's type."""
+        return self.site.builder.constant(value.to(self.site.dtype), f"{self.site.label}.{part}")
