@@ -10,6 +10,10 @@ from torch import Tensor
 from ballproof.bounds import AlphaMethod, bound, linear_bounds, lower_bounds
 from ballproof.errors import DomainError, InputError
 from ballproof.graph import Graph
+from ballproof.graph.builder import GraphBuilder
+from ballproof.operations.arithmetic import Subtract
+from ballproof.operations.power import Power
+from ballproof.operations.relu import Relu
 from ballproof.problems import L2, Box, Linf, Region
 
 METHODS = ("interval", "zonotope", "dual", "crown", "crown-interval", "alpha", "alpha-all", "lp", "lp-all", "zonotope+crown")
@@ -158,3 +162,14 @@ def test_a_region_on_which_the_network_is_not_defined_is_refused_with_its_node(m
     graph = s.end(s.then(Log(), s.linear("input", 3)))
     with pytest.raises(DomainError, match=r"node `log`: Log\(\) on the interval"):
         bound(graph, Box(inputs() - 5, inputs() + 5), method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_square_behind_a_rectifier_reaches_its_largest_value(method: str) -> None:
+    """relu(x^2 - 8.5) on [1, 3] is 1/2 at 3: known to go wrong where a square is bounded by its tangent alone."""
+    builder = GraphBuilder((1,))
+    square = builder.add(Power(2), ("input",), "square")
+    shift = builder.constant(torch.tensor(8.5).double(), "shift")
+    graph = builder.build(builder.add(Relu(), (builder.add(Subtract(), (square, shift), "less"),), "relu"))
+    found = bound(graph, Box(torch.tensor([[1.0]]).double(), torch.tensor([[3.0]]).double()), method)
+    assert 0.5 <= float(found.upper) <= 0.5 + 1e-9 and float(found.lower) <= 0
