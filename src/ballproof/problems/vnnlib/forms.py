@@ -1,0 +1,110 @@
+"""The text of a file as top-level forms, one at a time, and a form as nested lists."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ballproof.errors import InputError
+
+CHUNK = 2**20
+"""Bytes that are read at once."""
+
+MOST_BYTES = 2**31
+"""The limit for what a packed file may unpack to, so that a small file cannot fill the memory."""
+
+DEEPEST = 100
+"""Nesting beyond this is refused; files of the field have 5 levels."""
+
+PIECE = re.compile(r"[();]")
+TOKEN = re.compile(r"[()]|[^\s();]+")
+COMMENT = re.compile(r";[^\n]*")
+
+Form = str | list["Form"]
+
+
+def top_level_forms(path: Path) -> Iterator[str]:
+    """The text of every top-level form, without comments; holds one form at a time."""
+    kept: list[str] = []
+    depth = 0
+    for text in _lines(path):
+        start = 0
+        for found in PIECE.finditer(text):
+            depth += 1 if found[0] == "(" else -1
+            if depth < 0:
+                raise InputError(f"{path}: a parenthesis is closed that was never opened, near `{_near(text, found.start())}`")
+            if depth == 0:
+                kept.append(text[start : found.end()])
+                yield "".join(kept).strip()
+                kept, start = [], found.end()
+        rest = text[start:]
+        if depth == 0 and rest.strip():
+            raise InputError(f"{path}: `{rest.strip()[:60]}` stands outside every form; is it a VNN-LIB file?")
+        kept.append(rest)
+    if depth:
+        raise InputError(f"{path} is truncated: {depth} parentheses are never closed")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The text in pieces that end with a line, without comments."""
+    if not path.is_file():
+        raise InputError(f"no file {path}")
+    rest, total = "", 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                total += len(chunk)
+                if total > MOST_BYTES:
+                    raise InputError(f"{path} unpacks to more than {MOST_BYTES} bytes")
+                text = rest + chunk.decode("ascii")
+                cut = text.rfind("\n") + 1
+                rest = text[cut:]
+                yield _bare(text[:cut])
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is truncated or no gzip file: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no VNN-LIB file: it holds bytes that are no ASCII text") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    yield _bare(rest)
+
+
+def _bare(text: str) -> str:
+    return COMMENT.sub("", text) if ";" in text else text
+
+
+def _near(text: str, at: int) -> str:
+    return " ".join(text[max(at - 30, 0) : at + 30].split())
+
+
+def children(text: str) -> Iterator[str]:
+    """The direct parts of a form in parentheses that are forms in parentheses themselves."""
+    depth, start = 0, 0
+    for found in PIECE.finditer(text):
+        if found[0] == "(":
+            depth += 1
+            start = found.start() if depth == 2 else start
+        else:
+            depth -= 1
+            if depth == 1:
+                yield text[start : found.end()]
+
+
+def nested(text: str) -> Form:
+    """One form as nested lists of words."""
+    stack: list[list[Form]] = [[]]
+    for found in TOKEN.finditer(text):
+        word = found[0]
+        if word == "(":
+            if len(stack) > DEEPEST:
+                raise InputError(f"forms are nested more than {DEEPEST} deep, near `{_near(text, found.start())}`")
+            stack.append([])
+        elif word == ")":
+            done = stack.pop()
+            stack[-1].append(done)
+        else:
+            stack[-1].append(word)
+    return stack[0][0]

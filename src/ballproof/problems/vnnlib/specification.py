@@ -1,0 +1,52 @@
+"""`Specification`: boxes of inputs, and on each the outputs that must not occur."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """`sum on_y[j] y_j + sum on_x[i] x_i <= bound`, strictly where `strict`. Pairs of (number, coefficient)."""
+
+    on_y: tuple[tuple[int, float], ...]
+    on_x: tuple[tuple[int, float], ...]
+    bound: float
+    strict: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A violation is an x with `lower <= x <= upper` whose (x, y) satisfies all rows of one of the groups.
+
+    lower, upper: `(inputs,)` float64, the nearest to the file's decimals. A group without rows is satisfied by every point.
+    `strict_lower`, `strict_upper`: the inputs whose end is excluded.
+    """
+
+    lower: Array
+    upper: Array
+    groups: tuple[tuple[Row, ...], ...]
+    strict_lower: frozenset[int] = frozenset()
+    strict_upper: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Specification:
+    """What a file asks: is there a violation in any of the cases? None of them: it holds for want of inputs.
+
+    inputs, outputs: how many X and Y the file declares.
+    """
+
+    inputs: int
+    outputs: int
+    cases: tuple[Case, ...]
+
+    @property
+    def relates_inputs(self) -> bool:
+        """Whether some row weighs inputs beside outputs, or relates inputs to each other."""
+        return any(row.on_x for case in self.cases for group in case.groups for row in group)
