@@ -1,0 +1,97 @@
+"""Sub-problems of a search over neurons: which of them may be split, and what a sub-problem knows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ballproof.graph import Graph, Node
+from ballproof.operations.scalar import Scalar
+from ballproof.values import Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """The neurons of one scalar node that the root leaves unsettled: flat places of its argument, `(neurons,)`.
+
+    constants: the operation's further arguments at those places.
+    """
+
+    node: Node
+    operation: Scalar
+    argument: str
+    places: Tensor
+    constants: tuple[Tensor, ...]
+
+    def interval(self, low: Tensor, high: Tensor) -> Interval:
+        return Interval(low, high)
+
+
+@dataclass(frozen=True, eq=False)
+class Leaves:
+    """Sub-problems along axis 0: one group of the property each, on the part of the region where splits hold.
+
+    low, high, beta: by site, `(leaves, neurons)`: the interval of each argument and the multiplier on it. free: by site, the
+    slopes. mix: `(leaves, rows)`, the weights of the group's rows. bound: `(leaves,)`, what their parents proved.
+    """
+
+    group: Tensor
+    low: tuple[Tensor, ...]
+    high: tuple[Tensor, ...]
+    beta: tuple[Tensor, ...]
+    free: tuple[tuple[Tensor, ...], ...]
+    mix: Tensor
+    bound: Tensor
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def __getitem__(self, index: Tensor | slice) -> Leaves:
+        pick = lambda parts: tuple(p[index] for p in parts)  # noqa: E731
+        free = tuple(pick(f) for f in self.free)
+        return Leaves(
+            self.group[index], pick(self.low), pick(self.high), pick(self.beta), free, self.mix[index], self.bound[index]
+        )
+
+    @staticmethod
+    def joined(parts: list[Leaves]) -> Leaves:
+        if len(parts) == 1:
+            return parts[0]
+        cat = lambda name: tuple(torch.cat(p) for p in zip(*(getattr(q, name) for q in parts), strict=True))  # noqa: E731
+        free = tuple(tuple(torch.cat(p) for p in zip(*sites, strict=True)) for sites in zip(*(q.free for q in parts), strict=True))
+        ends = (torch.cat([p.mix for p in parts]), torch.cat([p.bound for p in parts]))
+        return Leaves(torch.cat([p.group for p in parts]), cat("low"), cat("high"), cat("beta"), free, *ends)
+
+
+def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> list[Site]:
+    """The scalar nodes with unsettled neurons, in order; nodes that broadcast their argument are none."""
+    found = []
+    for node in graph.varying:
+        operation, name = node.operation, node.inputs[0]
+        if not isinstance(operation, Scalar) or not graph.node[name].varies or node.shape != graph.node[name].shape:
+            continue
+        given = [constants[i] for i in node.inputs[1:]]
+        places = operation.unsettled(intervals[name], *given)[0].reshape(-1).nonzero().flatten()
+        if len(places):
+            at = tuple(c.expand(1, *node.shape).reshape(-1)[places] for c in given)
+            found.append(Site(node, operation, name, places, at))
+    return found
+
+
+def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, rows: int) -> Leaves:
+    """One leaf for each of the groups, with the whole region, slopes of least area and the first row alone."""
+    count = len(groups)
+    ends = [intervals[s.argument] for s in sites]
+    low = tuple(e.lower.reshape(-1)[s.places].expand(count, -1).clone() for s, e in zip(sites, ends, strict=True))
+    high = tuple(e.upper.reshape(-1)[s.places].expand(count, -1).clone() for s, e in zip(sites, ends, strict=True))
+    free = tuple(
+        tuple(p.clone() for p in s.operation.start(Interval(a, b), *s.constants)) for s, a, b in zip(sites, low, high, strict=True)
+    )
+    like = next(iter(intervals.values())).lower
+    mix = torch.zeros(count, rows, dtype=like.dtype, device=like.device)
+    mix[:, 0] = 1.0
+    beta = tuple(torch.zeros_like(a) for a in low)
+    return Leaves(groups, low, high, beta, free, mix, torch.full_like(mix[:, 0], -torch.inf))
