@@ -11,10 +11,12 @@ from ballproof.cli.certify import certify
 from ballproof.cli.demo import demo
 from ballproof.cli.report import report
 from ballproof.cli.train import train
+from ballproof.cli.verify import verify
+from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
 
 app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
-for _command in (demo, train, attack, certify, report):
+for _command in (demo, train, attack, certify, verify, vnncomp, report):
     app.command(_command)
 
 

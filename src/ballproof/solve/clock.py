@@ -58,7 +58,8 @@ class Task:
 class Answer:
     """What an engine found: `proven`, or a confirmed `counterexample`, or neither with a `reason`.
 
-    bound: the best proven lower value of the worst margin. leaves: sub-problems that were bounded.
+    bound: the best proven lower value of the worst margin. leaves: sub-problems that were bounded. final: the engine has
+    nothing left to try.
     """
 
     proven: bool
@@ -66,6 +67,7 @@ class Answer:
     reason: str = ""
     bound: float = float("-inf")
     leaves: int = 0
+    final: bool = False
 
     @property
     def decided(self) -> bool:

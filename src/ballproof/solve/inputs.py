@@ -13,8 +13,8 @@ from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import LinearMethod
 from ballproof.graph import Graph
 from ballproof.operations import Nonlinear
-from ballproof.problems import Box, Property
-from ballproof.solve.clock import Answer, Task
+from ballproof.problems import Box
+from ballproof.solve.clock import Answer, Clock, Task
 from ballproof.values import Interval
 
 WIDEST_BATCH = 1024
@@ -88,14 +88,16 @@ class InputSplitting:
         self.kept = [i for n in self.graph.varying if isinstance(n.operation, Nonlinear) for i in n.inputs]
         self.kept = [k for k in dict.fromkeys(self.kept) if self.graph.node[k].varies and k != self.graph.input]
         self.leaves = 0
+        box = task.region.box()
+        worst = torch.full((box.lower.shape[0],), -torch.inf, dtype=box.lower.dtype)
+        self.stack = [Boxes(box.lower.flatten(1), box.upper.flatten(1), {}, worst)]
 
-    def run(self) -> Answer:
-        box = self.task.region.box()
-        worst = torch.full((1,), -torch.inf, dtype=box.lower.dtype)
-        stack = [Boxes(box.lower.flatten(1), box.upper.flatten(1), {}, worst)]
+    def run(self, clock: Clock | None = None) -> Answer:
+        """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
+        clock, stack = clock or self.task.clock, self.stack
         with torch.no_grad():
             while stack:
-                if self.task.clock.over:
+                if clock.over:
                     return self._unfinished(stack)
                 boxes = _popped(stack)
                 self.leaves += len(boxes)
@@ -224,5 +226,3 @@ def _any_of(holds: Tensor, groups: Tensor, count: int) -> Tensor:
     found = torch.zeros(len(holds), count, dtype=torch.int8, device=holds.device)
     return found.scatter_reduce(1, groups.expand(holds.shape), holds.to(torch.int8), "amax").bool()
 
-
-__all__ = ["InputSplitting", "Property"]

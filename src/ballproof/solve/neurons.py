@@ -11,7 +11,7 @@ from ballproof.bounds.alpha import AlphaPass
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
-from ballproof.solve.clock import Answer, Task, margins_at
+from ballproof.solve.clock import Answer, Clock, Task, margins_at
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
 from ballproof.values import Interval
@@ -30,13 +30,23 @@ class NeuronSplitting:
 
     def __init__(self, task: Task, state: LinearPass | None = None) -> None:
         self.task, self.state = task, state
-        self.leaves, self.open = 0, 0
+        self.leaves, self.exhausted = 0, 0
+        self.stack: list[tuple[Leaves, Evaluation]] | None = None
 
-    def run(self) -> Answer:
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to split."""
+        return self.stack is not None and not self.stack
+
+    def run(self, clock: Clock | None = None) -> Answer:
+        """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
+        self.clock = clock or self.task.clock
         with torch.no_grad():
-            return self._run()
+            if self.stack is None and (answer := self._begin()) is not None:
+                return answer
+            return self._search()
 
-    def _run(self) -> Answer:
+    def _begin(self) -> Answer | None:
         task = self.task
         state = self.state or tight_pass(task)
         rows, offsets, self.names = _by_group(task)
@@ -47,20 +57,23 @@ class NeuronSplitting:
         start = _first_mix(self.bounds, start, rows.shape[1])
         self.base = start[:1]
         if not self.sites:
-            return Answer(False, reason="nothing to split: the network is linear on the region, and rounding decides")
+            self.stack = []
+            return Answer(False, reason="nothing to split: the network is linear on the region, and rounding decides", final=True)
         found = self._bounded(start, STEPS_ROOT)
         if isinstance(found, Answer):
             return found
-        return self._search([found])
+        self.stack = [found] if len(found[0]) else []
+        return None
 
-    def _search(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer:
-        exhausted = 0
+    def _search(self) -> Answer:
+        stack = self.stack
+        assert stack is not None
         while stack:
-            if self.task.clock.over:
+            if self.clock.over:
                 return self._unfinished(stack)
             leaves, seen = self._popped(stack)
             children, stuck = self._split(leaves, seen)
-            exhausted += stuck
+            self.exhausted += stuck
             if children is None or not len(children):
                 continue
             found = self._bounded(children, STEPS_LEAF)
@@ -68,8 +81,9 @@ class NeuronSplitting:
                 return found
             if len(found[0]):
                 stack.append(found)
-        if exhausted:
-            return Answer(False, reason=f"{exhausted} leaves with every neuron settled stay open within rounding", leaves=self.leaves)
+        if self.exhausted:
+            reason = f"{self.exhausted} leaves with every neuron settled stay open within rounding"
+            return Answer(False, reason=reason, leaves=self.leaves, final=True)
         return Answer(True, bound=0.0, leaves=self.leaves)
 
     def _unfinished(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer:

@@ -1,0 +1,102 @@
+"""Counterexamples of ONNX files, replayed before they are claimed."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ballproof.graph import Graph
+from ballproof.problems.vnnlib import Case, Row
+
+Numbers = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """An input of the file's own precision and shape, the output that the runtime gave for it, and which runtime."""
+
+    x: Numbers
+    y: Numbers
+    runtime: str
+
+
+class Replay:
+    """Asks the file itself: by ONNX Runtime on the CPU where it is installed, else by the graph in the file's precision."""
+
+    def __init__(self, path: Path, graph: Graph) -> None:
+        self.path, self.graph = path, graph
+        self.session: Any = None
+        self.runtime = "onnxruntime" if find_spec("onnxruntime") else "ballproof"
+        self.kind: Any = np.float64 if graph.dtype == torch.float64 else np.float32
+
+    def __call__(self, x: Numbers) -> Numbers:
+        """The outputs `(outputs,)` for one input `(inputs,)`."""
+        if self.runtime == "ballproof":
+            with torch.no_grad():
+                return self.graph(torch.from_numpy(x).reshape(1, *self.graph.input_shape)).numpy().reshape(-1)
+        if self.session is None:
+            self._open()
+        given = self.session.get_inputs()[0]
+        shape = [n if isinstance(n, int) and n > 0 else 1 for n in given.shape]
+        found = self.session.run(None, {given.name: x.reshape(shape)})[0]
+        return np.asarray(found).reshape(-1)
+
+    def _open(self) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = 1
+        source = gzip.decompress(self.path.read_bytes()) if self.path.suffix == ".gz" else str(self.path)
+        self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        if "double" in self.session.get_inputs()[0].type:
+            self.kind = np.float64
+
+    def witness(self, case: Case, x: Numbers) -> Witness | None:
+        """The violation nearest to `x (inputs,)`, strictly inside the box in the file's precision, met exactly; or None."""
+        if self.session is None and self.runtime == "onnxruntime":
+            self._open()
+        inside = within(case, x, self.kind)
+        if inside is None:
+            return None
+        y = self(inside)
+        return Witness(inside, y, self.runtime) if np.isfinite(y).all() and violates(case, inside, y) else None
+
+
+def within(case: Case, x: Numbers, kind: Any) -> Numbers | None:
+    """The point moved into the box as numbers of this precision; None where the box holds none."""
+    low, high = case.lower.astype(kind), case.upper.astype(kind)
+    low = np.where(low < case.lower, np.nextafter(low, kind(np.inf)), low).astype(kind)
+    high = np.where(high > case.upper, np.nextafter(high, kind(-np.inf)), high).astype(kind)
+    for i in case.strict_lower:
+        low[i] = np.nextafter(low[i], kind(np.inf)) if low[i] == case.lower[i] else low[i]
+    for i in case.strict_upper:
+        high[i] = np.nextafter(high[i], kind(-np.inf)) if high[i] == case.upper[i] else high[i]
+    empty = low > high
+    if empty.any():
+        # no number of this precision lies between the ends: a constant input is read by the network as its nearest number
+        if (case.upper[empty].astype(kind) != case.lower[empty].astype(kind)).any():
+            return None
+        low[empty] = high[empty] = case.lower[empty].astype(kind)
+    return np.minimum(np.maximum(x.astype(kind), low), high)
+
+
+def violates(case: Case, x: Numbers, y: Numbers) -> bool:
+    """Whether some group of the case holds, in exact rational arithmetic of these numbers."""
+    return any(all(_holds(row, x, y) for row in group) for group in case.groups)
+
+
+def _holds(row: Row, x: Numbers, y: Numbers) -> bool:
+    total = -Fraction(row.bound)
+    for terms, values in ((row.on_y, y), (row.on_x, x)):
+        for number, factor in terms:
+            total += Fraction(factor) * Fraction(float(values[number]))
+    return total < 0 if row.strict else total <= 0

@@ -1,0 +1,149 @@
+"""Which engine works on a problem, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from ballproof.bounds import lower_bounds
+from ballproof.errors import DomainError, InputError, UnsupportedError
+from ballproof.graph import Graph
+from ballproof.graph.fuse import fused, on_free_inputs
+from ballproof.problems import Box, Linf, Property, Region
+from ballproof.solve.clock import Answer, Clock, Confirm, Task
+from ballproof.solve.falsify import falsify
+from ballproof.solve.inputs import InputSplitting
+from ballproof.solve.neurons import NeuronSplitting
+from ballproof.verdict import Status, Verdict
+
+ENGINES = ("auto", "attack", "bounds", "inputs", "neurons", "milp", "smt")
+
+FEW_INPUTS = 12
+"""Up to so many inputs boxes are the better parts; beyond, neurons get their turn as well."""
+
+MANY_INPUTS = 64
+"""Beyond so many inputs halving one of them tells next to nothing."""
+
+
+SLACK = {torch.float32: 1e-5, torch.float64: 1e-10}
+"""Of the size of a query's terms at the region's center: what a bound has to exceed zero by, for rounding."""
+
+
+def decide(
+    graph: Graph, region: Region, asked: Property, confirm: Confirm, clock: Clock, engine: str = "auto"
+) -> Verdict:
+    """`verified` only with a proof, `falsified` only with a point that `confirm` has confirmed, else `unknown` with the reason.
+
+    region: of one example. confirm: takes points of the region's own shape.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"`engine` is {engine!r}, expected one of {', '.join(ENGINES)}")
+    task = prepared(graph, region, guarded(graph, region, asked), confirm, clock)
+    told, best, reasons = engine, float("-inf"), []
+    for name, run in _plan(task, engine):
+        told = name
+        if clock.over:
+            return Verdict(Status.UNKNOWN, best, name, f"time: {clock.seconds:g} s are over")
+        try:
+            answer = run()
+        except DomainError as error:
+            reasons.append(f"not defined on the region: {error}")
+            continue
+        except UnsupportedError as error:
+            reasons.append(f"not modelled: {error}")
+            continue
+        best = max(best, answer.bound)
+        if answer.counterexample is not None:
+            margin = float(asked.worst(asked.values(graph(answer.counterexample.unsqueeze(0).to(graph.dtype))))[0].detach())
+            return Verdict(Status.FALSIFIED, margin, name, counterexample=answer.counterexample)
+        if answer.proven:
+            return Verdict(Status.VERIFIED, max(best, 0.0), name)
+        reasons += [answer.reason] if answer.reason else []
+    return Verdict(Status.UNKNOWN, best, told, "; ".join(dict.fromkeys(reasons)) or "no engine has an answer")
+
+
+def guarded(graph: Graph, region: Region, asked: Property) -> Property:
+    """The property with a margin for rounding: a proof must exceed zero by what float sums of this size may err."""
+    with torch.no_grad():
+        outputs = graph(region.project(region.box().center)).abs()
+        asked = Property(asked.coefficients.to(outputs), asked.offsets.to(outputs), asked.groups)
+        size = Property(asked.coefficients.abs(), asked.offsets.abs(), asked.groups).values(outputs)
+    share = SLACK[outputs.dtype]
+    return Property(asked.coefficients, asked.offsets - share * size, asked.groups)
+
+
+def prepared(graph: Graph, region: Region, asked: Property, confirm: Confirm, clock: Clock) -> Task:
+    """The problem with as few nodes and inputs as it has: affine runs joined, inputs of one value left out."""
+    if not isinstance(region, (Box, Linf)):
+        return Task(fused(graph), region, asked, confirm, clock)
+    box = region.box()
+    free = (box.upper > box.lower)[0].flatten().nonzero().flatten()
+    if len(free) == box.lower[0].numel() or not len(free):
+        return Task(fused(graph), Box(box.lower, box.upper), asked, confirm, clock)
+    small = fused(on_free_inputs(graph, box.lower[0], free))
+
+    def widened(points: torch.Tensor) -> torch.Tensor | None:
+        whole = box.lower.flatten(1).repeat(len(points), 1)
+        whole[:, free] = points.to(whole.dtype)
+        return confirm(whole.reshape(-1, *region.shape))
+
+    ends = Box(box.lower.flatten(1)[:, free], box.upper.flatten(1)[:, free])
+    return Task(small, ends, asked, widened, clock)
+
+
+def _plan(task: Task, engine: str) -> Iterator[tuple[str, Callable[[], Answer]]]:
+    match engine:
+        case "attack":
+            yield "attack", lambda: _attack(task, 100, 100)
+        case "bounds":
+            yield "bounds", lambda: _bounds(task, "alpha-all")
+        case "inputs":
+            yield "inputs", InputSplitting(task).run
+        case "neurons":
+            yield "neurons", NeuronSplitting(task).run
+        case "milp":
+            from ballproof.solve.milp import milp
+
+            yield "milp", lambda: milp(task)
+        case "smt":
+            from ballproof.solve.smt import smt
+
+            yield "smt", lambda: smt(task)
+        case _:
+            yield from _mixed(task)
+
+
+def _mixed(task: Task) -> Iterator[tuple[str, Callable[[], Answer]]]:
+    """From the cheapest to the complete ones; those that can go on take turns, each turn longer than the last."""
+    count, boxed = task.region.like[0].numel(), isinstance(task.region, Box)
+    yield "attack", lambda: _attack(task, 20, 20)
+    yield "bounds", lambda: _bounds(task, "crown")
+    if boxed and count <= FEW_INPUTS:
+        yield "inputs", InputSplitting(task).run
+        return
+    yield "attack", lambda: _attack(replace(task, clock=task.clock.part(0.15)), 50, 100)
+    neurons = NeuronSplitting(task)
+    if not boxed or count > MANY_INPUTS:
+        yield "neurons", neurons.run
+        return
+    inputs, share = InputSplitting(task), 0.1
+    while not neurons.finished:
+        yield "neurons", lambda: neurons.run(task.clock.part(share))
+        yield "inputs", lambda: inputs.run(task.clock.part(share))
+        share = min(2 * share, 0.5)
+    yield "inputs", inputs.run
+
+
+def _attack(task: Task, restarts: int, steps: int) -> Answer:
+    found = falsify(task, task.clock, restarts, steps)
+    return Answer(False, counterexample=found)
+
+
+def _bounds(task: Task, method: str) -> Answer:
+    with torch.no_grad():
+        bounds = lower_bounds(task.graph, task.region, task.property.coefficients, method) + task.property.offsets
+    worst = float(task.property.worst(bounds)[0])
+    return Answer(worst > 0, bound=worst, reason=f"gap: the worst margin proven is {worst:.4g}", leaves=1)
+
