@@ -13,14 +13,15 @@ from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.solve.clock import Answer, Clock, Task, margins_at
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
+from ballproof.solve.refresh import Refresh
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
 from ballproof.values import Interval
 
 CANDIDATES = 4
 """Neurons whose children are bounded before one is chosen (filtered smart branching, De Palma et al. 2021)."""
 
+REFRESH = True
 STEPS_ROOT, STEPS_LEAF = 40, 12
-RATE = 0.25
 WORK = 2**26
 """Multiplications that one pull-back of a batch should cost at least, as small batches waste a machine."""
 
@@ -56,6 +57,7 @@ class NeuronSplitting:
         start = root(self.sites, state.intervals, torch.arange(len(rows)), rows.shape[1])
         start = _first_mix(self.bounds, start, rows.shape[1])
         self.base = start[:1]
+        self.root_intervals = state.intervals
         if not self.sites:
             self.stack = []
             return Answer(False, reason="nothing to split: the network is linear on the region, and rounding decides", final=True)
@@ -75,6 +77,9 @@ class NeuronSplitting:
             children, stuck = self._split(leaves, seen)
             self.exhausted += stuck
             if children is None or not len(children):
+                continue
+            children = self._refreshed(children)
+            if not len(children):
                 continue
             found = self._bounded(children, STEPS_LEAF)
             if isinstance(found, Answer):
@@ -113,7 +118,7 @@ class NeuronSplitting:
     def _bounded(self, leaves: Leaves, steps: int) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves that stay open, with tighter bounds; or a counterexample that one of them points to."""
         self.leaves += len(leaves)
-        leaves, seen = self.bounds.ascend(leaves, steps, RATE, self._cuts(leaves))
+        leaves, seen = self.bounds.ascend(leaves, steps, self._cuts(leaves))
         keep = (~(leaves.bound > 0)).nonzero().flatten()
         assert seen.points is not None
         if len(keep):
@@ -122,6 +127,14 @@ class NeuronSplitting:
             if len(bad) and (found := self.task.confirm(points[bad[:16]])) is not None:
                 return Answer(False, counterexample=found, leaves=self.leaves)
         return leaves[keep], _part(seen, keep)
+
+    def _refreshed(self, children: Leaves) -> Leaves:
+        """The children with new intervals behind their split, without those that hold no input."""
+        if not REFRESH:
+            return children
+        known = {s.argument: self.root_intervals[s.argument] for s in self.sites}
+        found, empty = Refresh(self.task.graph, self.task.region, self.sites, known, children, self.first).run()
+        return found[(~empty).nonzero().flatten()]
 
     def _cuts(self, leaves: Leaves) -> list[Tensor]:
         """Which intervals a split has cut."""
@@ -164,12 +177,14 @@ class NeuronSplitting:
     def children(self, leaves: Leaves, choice: Tensor, point: Tensor) -> Leaves:
         """Below and above the point of the chosen neuron, first all lower children."""
         low, high, start = [list(leaves.low), list(leaves.low)], [list(leaves.high), list(leaves.high)], 0
+        self.first = len(self.sites)
         for i, site in enumerate(self.sites):
             own = choice - start
             mine = (own >= 0) & (own < len(site.places))
             start += len(site.places)
             if not bool(mine.any()):
                 continue
+            self.first = min(self.first, i)
             rows, columns = mine.nonzero().flatten(), own[mine]
             high[0][i] = leaves.high[i].clone()
             high[0][i][rows, columns] = point[mine]
