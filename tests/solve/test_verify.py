@@ -8,7 +8,7 @@ from torch import nn
 
 from ballproof.errors import InputError
 from ballproof.evaluate import assert_robust
-from ballproof.problems import Linf, Property, classified_as, linear_constraints
+from ballproof.problems import L1, L2, Linf, Property, classified_as, linear_constraints
 from ballproof.solve import verify
 
 
@@ -38,20 +38,47 @@ def test_verified_falsified_and_unknown() -> None:
     assert outputs[0] <= outputs[1]
 
 
-def test_unknown_says_why_and_is_no_answer() -> None:
-    """3 - |a + b| - |a - b| >= 1 on [-1, 1]^2, since the two never reach 2 together; each chord alone allows 2."""
+def corners() -> nn.Sequential:
+    """3 - |a + b| - |a - b|: at least 1 on [-1, 1]^2, since the two never reach 2 together; each chord alone allows 2."""
     net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1)).double()
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]))
         net[0].bias.zero_()
         net[2].weight.copy_(-torch.ones(1, 4))
         net[2].bias.fill_(3.0)
+    return net
+
+
+def test_unknown_says_why_and_is_no_answer() -> None:
     wide = Linf(torch.zeros(1, 2, dtype=torch.float64), 1.0)
     asked = linear_constraints([[-1.0]], [0.0])
-    verdict = verify(net, wide, asked)
+    verdict = verify(corners(), wide, asked, engine="bounds")
     assert verdict.unknown and "gap" in verdict.reason
     with pytest.raises(TypeError, match="three outcomes"):
         bool(verdict)
+
+
+@pytest.mark.parametrize("engine", ["auto", "inputs", "neurons"])
+def test_what_lines_leave_open_is_decided_by_splitting(engine: str) -> None:
+    wide = Linf(torch.zeros(1, 2, dtype=torch.float64), 1.0)
+    assert verify(corners(), wide, linear_constraints([[-1.0]], [-0.999]), engine=engine).verified
+    broken = verify(corners(), wide, linear_constraints([[-1.0]], [-1.001]), engine=engine)
+    assert broken.falsified and broken.counterexample is not None
+    with torch.no_grad():
+        assert float(corners()(broken.counterexample.unsqueeze(0))) <= 1.001
+
+
+@pytest.mark.parametrize("engine", ["auto", "neurons"])
+def test_balls_that_are_no_boxes_are_split_by_neurons(engine: str) -> None:
+    """On the disc of radius 1, |a + b| + |a - b| = 2 max(|a|, |b|) reaches 2; on the diamond of L1 too."""
+    for region in (L2(torch.zeros(1, 2, dtype=torch.float64), 1.0), L1(torch.zeros(1, 2, dtype=torch.float64), 1.0)):
+        assert verify(corners(), region, linear_constraints([[-1.0]], [-0.99]), engine=engine).verified
+        assert verify(corners(), region, linear_constraints([[-1.0]], [-1.01]), engine=engine).falsified
+
+
+def test_an_unknown_engine_is_named() -> None:
+    with pytest.raises(InputError, match="auto"):
+        verify(corners(), Linf(torch.zeros(1, 2, dtype=torch.float64), 1.0), linear_constraints([[-1.0]], [0.0]), engine="fast")
 
 
 def test_ors_of_ands() -> None:

@@ -38,7 +38,7 @@ class TriangleLP:
         with torch.no_grad():
             self.triangle = Triangle(graph, region.box(), intervals)
         if isinstance(region, L1):
-            _l1_rows(self.triangle.program, region, self.triangle.composition.written[graph.input].first)
+            l1_rows(self.triangle.program, region, self.triangle.composition.written[graph.input].first)
         self.solver = Solver(self.triangle.program)
 
     def minimum(self, cotangent: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class TriangleLP:
         return torch.from_numpy(np.asarray(found).reshape(-1) + constant)
 
 
-def _l1_rows(program: Program, region: L1, first: int) -> None:
+def l1_rows(program: Program, region: L1, first: int) -> None:
     """|x - center| <= s coordinate by coordinate, sum of s <= eps."""
     center, box = region.center.detach().flatten().double().cpu().numpy(), region.box()
     count, ones = len(center), np.ones(len(center))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -38,6 +41,36 @@ class Clock:
     def part(self, share: float, least: float = 0.0) -> Clock:
         """A clock that ends after this share of what is left, and not after this one."""
         return Clock(min(max(share * self.left, least), max(self.left, 0.0)))
+
+
+class TimeUp(BaseException):
+    """The time is over in the middle of a step."""
+
+
+GRACE = 0.3
+"""Seconds past its limit after which a search that looks at the clock too rarely is interrupted."""
+
+
+@contextmanager
+def interrupting(clock: Clock) -> Iterator[None]:
+    """Raises `TimeUp` inside, soon after the clock is over. Only the main thread can be interrupted; others look themselves."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+    seconds, began = max(clock.left, 0.0) + GRACE, time.monotonic()
+
+    def ring(*_: object) -> None:
+        raise TimeUp
+
+    handler = signal.signal(signal.SIGALRM, ring)
+    rest, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if rest:
+            signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - began), 1e-3))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from ballproof.graph.extend import with_inputs
 from ballproof.networks.onnx_file import read_onnx
 from ballproof.problems import Box, Property
 from ballproof.problems.vnnlib import Case, Row, Specification, read_vnnlib
-from ballproof.solve.clock import Clock, Confirm
+from ballproof.solve.clock import Clock, Confirm, TimeUp, interrupting
 from ballproof.solve.replay import Replay, Witness
 from ballproof.solve.screen import screened
 from ballproof.solve.strategy import decide
@@ -53,7 +53,15 @@ def verify_files(network: Path | str, specification: Path | str, timeout: float 
     if not asked.cases:
         return FileVerdict("unsat", "none", float("inf"), clock.spent, "the region is empty: no input satisfies its constraints")
     search = _FileSearch(graph, Replay(Path(network), read_onnx(network)), clock, engine)
-    return search.run(asked)
+    try:
+        with interrupting(clock):
+            return search.run(asked)
+    except TimeUp:
+        return search.told("timeout", search.engine, float("-inf"), f"time: {timeout:g} s are over")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        return search.told("unknown", search.engine, float("-inf"), "memory: the machine has none left for this problem")
 
 
 def _fitting(graph: Graph, asked: Specification, name: str) -> None:
@@ -88,7 +96,7 @@ class _FileSearch:
         if len(cases) > 1 and self.engine in ("auto", "bounds"):
             open_ = screened(graph, cases, self.region_of, self.property_of, self.confirm_of, self.clock)
             if open_ is None:
-                return self._told("sat", "attack", 0.0)
+                return self.told("sat", "attack", 0.0)
             cases = open_
         told = Verdict(Status.VERIFIED, 0.0, "bounds")
         for number, case in enumerate(cases):
@@ -96,14 +104,14 @@ class _FileSearch:
             verdict = decide(graph, self.region_of(case), self.property_of(case), self.confirm_of(case), share, self.engine)
             if verdict.falsified:
                 assert self.found is not None
-                return self._told("sat", verdict.method, verdict.bound)
+                return self.told("sat", verdict.method, verdict.bound)
             if told.verified:
                 told = verdict
         if told.verified:
-            return self._told("unsat", told.method, told.bound)
-        return self._told("timeout" if self.clock.over else "unknown", told.method, told.bound, told.reason)
+            return self.told("unsat", told.method, told.bound)
+        return self.told("timeout" if self.clock.over else "unknown", told.method, told.bound, told.reason)
 
-    def _told(self, result: str, engine: str, bound: float, reason: str = "") -> FileVerdict:
+    def told(self, result: str, engine: str, bound: float, reason: str = "") -> FileVerdict:
         return FileVerdict(result, engine, bound, self.clock.spent, reason, self.found)
 
     def region_of(self, case: Case) -> Box:

@@ -16,7 +16,6 @@ from torch import Tensor
 from ballproof.bounds.backward import Backward, Cotangents
 from ballproof.graph import Graph, Node
 from ballproof.problems import Region
-from ballproof.solve.halfspace import HalfSpace
 from ballproof.solve.leaves import Leaves, Site
 from ballproof.values import Interval, Line, Relaxation
 
@@ -55,12 +54,11 @@ class LeafBackward(Backward):
 @dataclass
 class Evaluation:
     """Bounds of some leaves: `values (leaves,)`; `at`: the cotangent at each site, `(leaves, neurons)`; `points`: where the
-    relaxed problem is least, `(leaves, *input)`; `plane`: where a violation must lie, below 0 of the lower plane."""
+    relaxed problem is least, `(leaves, *input)`."""
 
     values: Tensor
     at: list[Tensor] = field(default_factory=list)
     points: Tensor | None = None
-    plane: HalfSpace | None = None
 
 
 class LeafBounds:
@@ -86,7 +84,7 @@ class LeafBounds:
         mix = leaves.mix / leaves.mix.sum(1, keepdim=True)
         rows = self.rows[leaves.group]
         cotangent = (rows * mix.reshape(*mix.shape, *(1 for _ in rows.shape[2:]))).sum(1).unsqueeze(0)
-        walk = LeafBackward(self.graph, self.region, self.constants, self._relaxations(leaves), self._multipliers(leaves))
+        walk = LeafBackward(self.graph, self.region, self.constants, self.relaxations(leaves), self._multipliers(leaves))
         walk.remember = tuple(s.node.name for s in self.sites) if details else ()
         found = walk.pulled(self.graph.output, cotangent, both=False)
         slope = cotangent.new_zeros(1, len(leaves), *self.region.shape) if found is None else found.lower
@@ -99,9 +97,10 @@ class LeafBounds:
             walk.seen[s.node.name][0].flatten(1)[:, s.places].expand(len(leaves), -1) if s.node.name in walk.seen else z
             for s, z in zip(self.sites, zeros, strict=True)
         ]
-        return Evaluation(values, at, self.region.minimizer(slope)[0], HalfSpace(slope[0].flatten(1), offset))
+        return Evaluation(values, at, self.region.minimizer(slope)[0])
 
-    def _relaxations(self, leaves: Leaves) -> dict[str, Relaxation]:
+    def relaxations(self, leaves: Leaves) -> dict[str, Relaxation]:
+        """The lines of every nonlinear node, those of the sites from the leaves' intervals and slopes, along the query axis."""
         found = dict(self.fixed)
         for site, low, high, free in zip(self.sites, leaves.low, leaves.high, leaves.free, strict=True):
             own = site.operation.relax(Interval(low, high), *site.constants, slope=free)

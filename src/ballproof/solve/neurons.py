@@ -14,14 +14,15 @@ from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.solve.clock import Answer, Clock, Task, margins_at
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.refresh import Refresh
+from ballproof.solve.leaf_lp import decided_by_lp
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
 from ballproof.values import Interval
 
 CANDIDATES = 4
 """Neurons whose children are bounded before one is chosen (filtered smart branching, De Palma et al. 2021)."""
 
-REFRESH = True
-STEPS_ROOT, STEPS_LEAF = 40, 12
+REFRESH = False
+STEPS_ROOT, STEPS_LEAF, STEPS_LAST = 40, 4, 100
 WORK = 2**26
 """Multiplications that one pull-back of a batch should cost at least, as small batches waste a machine."""
 
@@ -74,8 +75,9 @@ class NeuronSplitting:
             if self.clock.over:
                 return self._unfinished(stack)
             leaves, seen = self._popped(stack)
-            children, stuck = self._split(leaves, seen)
-            self.exhausted += stuck
+            children, whole = self._split(leaves, seen)
+            if len(whole) and isinstance(answer := self._finished(leaves[whole]), Answer):
+                return answer
             if children is None or not len(children):
                 continue
             children = self._refreshed(children)
@@ -141,15 +143,28 @@ class NeuronSplitting:
         pairs = zip(leaves.low, leaves.high, self.base.low, self.base.high, strict=True)
         return [(a != c) | (b != d) for a, b, c, d in pairs]
 
-    def _split(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves | None, int]:
-        """Both children of every leaf at the most promising of some candidates; and how many leaves have none left."""
+    def _finished(self, leaves: Leaves) -> Answer | None:
+        """Leaves without an open neuron: their multipliers taken to the end, then a linear program for each."""
+        leaves, seen = self.bounds.ascend(leaves, STEPS_LAST, self._cuts(leaves))
+        for i in (~(leaves.bound > 0)).nonzero().flatten().tolist():
+            leaf = leaves[i : i + 1]
+            value, point = decided_by_lp(self.bounds, leaf, self._cuts(leaf))
+            assert seen.points is not None
+            points = [seen.points[i], *([point] if point is not None else [])]
+            if (found := self.task.confirm(torch.stack(points))) is not None:
+                return Answer(False, counterexample=found, leaves=self.leaves)
+            if not value > 0:
+                self.exhausted += 1
+        return None
+
+    def _split(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves | None, Tensor]:
+        """Both children of every leaf at the most promising of some candidates; and the leaves that have none left."""
         scores, points = self._scores(leaves, seen)
         count = min(CANDIDATES, scores.shape[1])
         values, choice = scores.topk(count, 1)
-        left = (values[:, 0] > 0).nonzero().flatten()
-        stuck = len(leaves) - len(left)
+        left, whole = (values[:, 0] > 0).nonzero().flatten(), (~(values[:, 0] > 0)).nonzero().flatten()
         if not len(left):
-            return None, stuck
+            return None, whole
         leaves, choice, values = leaves[left], choice[left], values[left]
         at = points[left].gather(1, choice)
         best_gain = torch.full_like(leaves.bound, -torch.inf)
@@ -163,7 +178,7 @@ class NeuronSplitting:
                 gain = gain.masked_fill(values[:, k] <= 0, -torch.inf)
                 better = gain > best_gain
                 best_gain, best = torch.where(better, gain, best_gain), torch.where(better, choice[:, k], best)
-        return self.children(leaves, best, points[left].gather(1, best.unsqueeze(1)).squeeze(1)), stuck
+        return self.children(leaves, best, points[left].gather(1, best.unsqueeze(1)).squeeze(1)), whole
 
     def _scores(self, leaves: Leaves, seen: Evaluation) -> tuple[Tensor, Tensor]:
         """How much the relaxation loses at each neuron, all sites in one row, and the place where it would be cut."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ballproof.bounds.backward import Backward
 from ballproof.bounds.interval import arguments, step
 from ballproof.bounds.linear import chosen, rowwise
 from ballproof.bounds.memory import Budget
 from ballproof.graph import Graph
 from ballproof.operations import Nonlinear
 from ballproof.problems import Region
-from ballproof.solve.halfspace import CutBackward, HalfSpace
 from ballproof.solve.leaves import Leaves, Site
 from ballproof.values import Interval, Relaxation
 
@@ -35,7 +35,6 @@ class Refresh:
     base: dict[str, Interval]
     leaves: Leaves
     first: int
-    cut: HalfSpace | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
     relaxations: dict[str, Relaxation] = field(default_factory=dict)
 
@@ -45,8 +44,7 @@ class Refresh:
         self.constants = {k: v.detach() for k, v in self.graph.constants().items()}
         self.many = self.region[[0] * count]
         self.empty = torch.zeros(count, dtype=torch.bool, device=self.leaves.group.device)
-        self.backward = CutBackward(self.graph, self.many, self.constants, self.relaxations)
-        self.backward.cut = self.cut
+        self.backward = Backward(self.graph, self.many, self.constants, self.relaxations)
         self.intervals[self.graph.input] = self.many.box()
         known = self._known()
         place = {s.argument: i for i, s in enumerate(self.sites)}

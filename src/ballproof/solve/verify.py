@@ -10,9 +10,9 @@ from ballproof.errors import InputError
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
 from ballproof.problems import Label, Property, Region
-from ballproof.solve.clock import Clock, Confirm
+from ballproof.solve.clock import Clock, Confirm, TimeUp, interrupting
 from ballproof.solve.strategy import decide
-from ballproof.verdict import Verdict
+from ballproof.verdict import Status, Verdict
 
 
 def verify(
@@ -29,7 +29,11 @@ def verify(
         raise InputError(f"`region` holds {region.batch} examples, expected 1; take them one by one: region[[0]], region[[1]]")
     clock, graph = Clock(timeout), as_graph(network, region)
     asked = property.property(graph.output_shape[0]) if isinstance(property, Label) else property
-    return decide(graph, region, asked, confirmed_by(network, region, asked), clock, engine)
+    try:
+        with interrupting(clock):
+            return decide(graph, region, asked, confirmed_by(network, region, asked), clock, engine)
+    except TimeUp:
+        return Verdict(Status.UNKNOWN, float("-inf"), engine, f"time: {timeout:g} s are over")
 
 
 def confirmed_by(network: nn.Module | Graph, region: Region, asked: Property) -> Confirm:

@@ -1,0 +1,117 @@
+"""The linear program of one leaf, over the input alone: what splits say, and the query, as planes on the region.
+
+Where a leaf leaves no neuron open its planes are the network itself, so the program decides the leaf: this is what makes
+the search over neurons complete for piecewise linear networks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from ballproof.bounds.backward import Backward
+from ballproof.bounds.lp import l1_rows
+from ballproof.bounds.program import Array, Program
+from ballproof.bounds.solver import Solver
+from ballproof.errors import BallproofError
+from ballproof.problems import L1, Box, Linf, Region
+from ballproof.solve.leaf_bounds import LeafBounds
+from ballproof.solve.leaves import Leaves
+from ballproof.values import Interval
+
+REFUTED = 1e-7
+"""By how much the splits of a leaf must contradict each other to be called impossible: beyond the solver's tolerance."""
+
+
+def decided_by_lp(bounds: LeafBounds, leaf: Leaves, cuts: list[Tensor]) -> tuple[float, Tensor | None]:
+    """A proven lower value of the leaf's query, infinite where the leaf holds no input, and the point where it is least.
+
+    leaf: a single one. cuts: by site, `(1, neurons)`, which neurons a split has cut. Minus infinity where the region has no
+    linear program (L2).
+    """
+    if not isinstance(bounds.region, (Box, Linf, L1)):
+        return float("-inf"), None
+    planes, low, high = _planes(bounds, leaf, cuts)
+    program, first = _region(bounds.region)
+    program.at_least(sparse.csr_matrix(planes[0]), low)
+    program.at_most(sparse.csr_matrix(planes[1]), high)
+    try:
+        if _contradiction(bounds.region, planes, low, high) > REFUTED:
+            return float("inf"), None
+        rows, offsets = bounds.rows[leaf.group[0]], bounds.offsets[leaf.group[0]]
+        mix = (leaf.mix / leaf.mix.sum(1, keepdim=True))[0]
+        query = (rows * mix.reshape(-1, *(1 for _ in rows.shape[1:]))).sum(0)
+        slope, offset = _pulled(bounds, leaf, bounds.graph.output, query.unsqueeze(0))
+        solver = Solver(program)
+        cost = np.zeros(program.count)
+        cost[first : first + slope.shape[1]] = slope[0]
+        value = solver.minimum(cost) + float(offset[0]) + float((mix * offsets).sum())
+        point = np.asarray(solver.highs.getSolution().col_value)[first : first + slope.shape[1]]
+        return value, torch.from_numpy(point).to(rows).reshape(bounds.region.shape)
+    except BallproofError:
+        return float("-inf"), None
+
+
+def _region(region: Region) -> tuple[Program, int]:
+    program = Program()
+    first = program.variables(region.box(), "the input")
+    if isinstance(region, L1):
+        l1_rows(program, region, first)
+    return program, first
+
+
+def _planes(bounds: LeafBounds, leaf: Leaves, cuts: list[Tensor]) -> tuple[tuple[Array, Array], Array, Array]:
+    """Planes above and below the arguments of the split neurons, and the ends that they have to meet."""
+    above, below, low, high = [], [], [], []
+    for site, cut, a, b in zip(bounds.sites, cuts, leaf.low, leaf.high, strict=True):
+        chosen = cut[0].nonzero().flatten()
+        if not len(chosen) or site.argument == bounds.graph.input:
+            continue
+        shape = bounds.graph.node[site.argument].shape
+        unit = torch.zeros(len(chosen), int(torch.Size(shape).numel()), dtype=a.dtype)
+        unit[torch.arange(len(chosen)), site.places[chosen]] = 1.0
+        unit = unit.reshape(-1, *shape)
+        slope, offset = _pulled(bounds, leaf, site.argument, -unit)
+        above.append(-slope)
+        low.append(a[0][chosen].double().numpy() + offset)
+        slope, offset = _pulled(bounds, leaf, site.argument, unit)
+        below.append(slope)
+        high.append(b[0][chosen].double().numpy() - offset)
+    if not above:
+        none = np.zeros((0, bounds.region.like[0].numel()))
+        return (none, none), np.zeros(0), np.zeros(0)
+    return (np.concatenate(above), np.concatenate(below)), np.concatenate(low), np.concatenate(high)
+
+
+def _pulled(bounds: LeafBounds, leaf: Leaves, name: str, rows: Tensor) -> tuple[Array, Array]:
+    """Planes below the queries `(query, *node)`: slopes `(query, inputs)` and offsets."""
+    walk = Backward(bounds.graph, bounds.region, bounds.constants, bounds.relaxations(leaf))
+    found = walk.pulled(name, rows.unsqueeze(0), both=False)
+    count = rows.new_zeros(1, len(rows))
+    slope = count.new_zeros(len(rows), bounds.region.like[0].numel()) if found is None else found.lower[0].flatten(1)
+    return slope.double().numpy(), (count + walk.offset_lower)[0].double().numpy()
+
+
+def _contradiction(region: Region, planes: tuple[Array, Array], low: Array, high: Array) -> float:
+    """The least violation that some row must have: a proven lower value, above 0 where no input meets all rows."""
+    if not len(low):
+        return 0.0
+    program, _ = _region(region)
+    count = planes[0].shape[1]
+    size = float(np.abs(low).max() + np.abs(high).max() + sum(np.abs(p).sum(1).max() for p in planes) * _reach(region)) + 1.0
+    slack = program.variables(Interval(torch.zeros(1, dtype=torch.float64), torch.full((1,), 2 * size, dtype=torch.float64)), "slack")
+    for matrix, ends, sign in ((planes[0], low, 1.0), (planes[1], high, -1.0)):
+        wide = np.zeros((len(ends), program.count))
+        wide[:, :count] = matrix
+        wide[:, slack] = sign
+        (program.at_least if sign > 0 else program.at_most)(sparse.csr_matrix(wide), ends)
+    cost = np.zeros(program.count)
+    cost[slack] = 1.0
+    return Solver(program).minimum(cost)
+
+
+def _reach(region: Region) -> float:
+    box = region.box()
+    return float(torch.maximum(box.lower.abs(), box.upper.abs()).max())
