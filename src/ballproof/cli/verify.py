@@ -18,7 +18,9 @@ def verify(
     *,
     timeout: Annotated[float, Parameter(help="Seconds, reading included.")] = 60.0,
     engine: Annotated[Engine, Parameter(help="auto mixes the others; milp and smt are for small networks.")] = "auto",
-    results: Annotated[Path | None, Parameter(help="Write the result and the counterexample here, as VNN-COMP wants them.")] = None,
+    results: Annotated[
+        Path | None, Parameter(help="Write the result and the counterexample here, as VNN-COMP wants them.")
+    ] = None,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:

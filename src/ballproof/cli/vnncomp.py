@@ -45,5 +45,9 @@ def vnncomp(
     told = {**totals(rows), "results": str(run.path / TABLE)}
     lines = [f"{told['n']} problems: {told['unsat']} unsat, {told['sat']} sat, {told['unknown'] + told['timeout']} undecided"]
     lines += [f"{told['error']} could not be read or modelled"] if told["error"] else []
-    lines += [f"contradicts expected.csv: {r['onnx']} {r['vnnlib']} is said to be {r['expected']}" for r in rows if judged(r) == "wrong"]
+    lines += [
+        f"contradicts expected.csv: {r['onnx']} {r['vnnlib']} is said to be {r['expected']}"
+        for r in rows
+        if judged(r) == "wrong"
+    ]
     tell(json, told, [*lines, f"results: {told['results']}"])

@@ -20,6 +20,11 @@ RESULTS = ("unsat", "sat", "unknown", "timeout", "error")
 GRACE = 5.0
 """Seconds after its limit before a process is stopped from outside; it should have said `timeout` by itself long before."""
 
+STARTING = 60.0
+"""Seconds that a process may take to start, on top."""
+
+BEGUN = "begun"
+
 Row = dict[str, Any]
 
 
@@ -117,10 +122,26 @@ class _Job:
     process: Any
     pipe: Connection
     start: float
+    told: Row | None = None
+    began: float = float("inf")
 
     @property
     def late(self) -> bool:
-        return time.monotonic() - self.start > self.instance.timeout + GRACE
+        now = time.monotonic()
+        return now - self.began > self.instance.timeout + GRACE or now - self.start > self.instance.timeout + STARTING
+
+    def listen(self) -> bool:
+        """Takes in what the process says; whether it has said all it will."""
+        try:
+            while self.pipe.poll():
+                said = self.pipe.recv()
+                if said == BEGUN:
+                    self.began = time.monotonic()
+                else:
+                    self.told = said
+        except EOFError:
+            return True
+        return self.told is not None or not self.process.is_alive()
 
 
 def _answers(folder: Path, left: list[Instance], engine: str, workers: int, threads: int) -> Iterator[Row]:
@@ -134,7 +155,7 @@ def _answers(folder: Path, left: list[Instance], engine: str, workers: int, thre
                 jobs.append(_started(context, folder, queue.pop(), engine, threads))
             wait([j.pipe for j in jobs], timeout=0.5)
             for job in list(jobs):
-                if job.pipe.poll() or job.late or not job.process.is_alive():
+                if job.listen() or job.late:
                     jobs.remove(job)
                     yield _finished(job)
     finally:
@@ -153,16 +174,10 @@ def _started(context: Any, folder: Path, instance: Instance, engine: str, thread
 
 
 def _finished(job: _Job) -> Row:
-    told: Row = {"result": "error", "reason": "the process died", "engine": "", "bound": None, "witness": ""}
-    try:
-        if job.pipe.poll():
-            told = job.pipe.recv()
-        elif job.late:
-            told = {**told, "result": "timeout", "reason": "stopped from outside"}
-    except EOFError:
-        pass
     job.process.kill()
     job.process.join()
+    dead = ("timeout", "stopped from outside") if job.late else ("error", f"the process died ({job.process.exitcode})")
+    told = job.told or {"result": dead[0], "reason": dead[1], "engine": "", "bound": None, "witness": ""}
     i = job.instance
     seconds = round(time.monotonic() - job.start, 3)
     return {"onnx": i.onnx, "vnnlib": i.vnnlib, "timeout": i.timeout, "seconds": seconds, "expected": i.expected, **told}
@@ -174,6 +189,7 @@ def _solve(pipe: Connection, network: Path, specification: Path, timeout: float,
 
     from ballproof.solve.files import verify_files, written
 
+    pipe.send(BEGUN)
     if threads:
         torch.set_num_threads(threads)
     told: Row = {"result": "error", "engine": "", "bound": None, "witness": ""}

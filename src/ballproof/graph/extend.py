@@ -20,5 +20,7 @@ def with_inputs(graph: Graph) -> Graph:
         flat = f"{name}.told"
         nodes.append(Node(flat, Reshape(shape), (name,), shape, Role.AFFINE if role is Role.INPUT else role))
         parts.append((flat, shape[0]))
-    joined = Node(f"{graph.output}.with_inputs", Concat(1), tuple(n for n, _ in parts), (sum(s for _, s in parts),), Role.AFFINE)
+    joined = Node(
+        f"{graph.output}.with_inputs", Concat(1), tuple(n for n, _ in parts), (sum(s for _, s in parts),), Role.AFFINE
+    )
     return Graph((*nodes, joined), graph.input, joined.name, dict(graph.values))

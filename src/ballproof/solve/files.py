@@ -51,7 +51,9 @@ def verify_files(network: Path | str, specification: Path | str, timeout: float 
     if _work(graph) <= DOUBLE_WORK:
         graph = graph.to(dtype=torch.float64)
     if not asked.cases:
-        return FileVerdict("unsat", "none", float("inf"), clock.spent, "the region is empty: no input satisfies its constraints")
+        return FileVerdict(
+            "unsat", "none", float("inf"), clock.spent, "the region is empty: no input satisfies its constraints"
+        )
     search = _FileSearch(graph, Replay(Path(network), read_onnx(network)), clock, engine)
     try:
         with interrupting(clock):
@@ -154,6 +156,7 @@ class _FileSearch:
 
 def written(witness: Witness) -> str:
     """The counterexample as VNN-COMP wants it: every X, then every Y."""
-    lines = [f"(X_{i} {float(v)!r})" for i, v in enumerate(witness.x)] + [f"(Y_{i} {float(v)!r})" for i, v in enumerate(witness.y)]
+    lines = [f"(X_{i} {float(v)!r})" for i, v in enumerate(witness.x)] + [
+        f"(Y_{i} {float(v)!r})" for i, v in enumerate(witness.y)
+    ]
     return "(" + "\n ".join(lines) + ")\n"
-

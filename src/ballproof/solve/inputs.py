@@ -225,4 +225,3 @@ def _any_of(holds: Tensor, groups: Tensor, count: int) -> Tensor:
     """Whether it holds for some query of each group, `(boxes, group)`."""
     found = torch.zeros(len(holds), count, dtype=torch.int8, device=holds.device)
     return found.scatter_reduce(1, groups.expand(holds.shape), holds.to(torch.int8), "amax").bool()
-

@@ -73,7 +73,7 @@ class LeafBounds:
         rows: Tensor,
         offsets: Tensor,
     ) -> None:
-        """rows: `(groups, rows, *output)`; offsets: `(groups, rows)`; a group is refuted where a mix of its rows is positive."""
+        """rows: `(groups, rows, *output)`; offsets: `(groups, rows)`; a positive mix of rows refutes a group."""
         self.graph, self.region, self.sites = graph, region, sites
         self.rows, self.offsets = rows, offsets
         self.constants = {k: v.detach() for k, v in graph.constants().items()}
@@ -174,7 +174,9 @@ class LeafBounds:
 
     def _rates(self, leaves: Leaves, seen: Evaluation) -> list[Tensor | float]:
         """How far the first step goes: a share of a slope's own size, of the cotangent for a multiplier, of a mix."""
-        slopes: list[Tensor | float] = [RATE * max(float(p.abs().amax()), 1e-3) if p.numel() else RATE for f in leaves.free for p in f]
+        slopes: list[Tensor | float] = [
+            RATE * max(float(p.abs().amax()), 1e-3) if p.numel() else RATE for f in leaves.free for p in f
+        ]
         sizes = [a.abs() for a in seen.at]
         betas: list[Tensor | float] = [RATE_BETA * (a + 0.1 * a.mean(1, keepdim=True)) for a in sizes]
         return [*slopes, *betas, *([RATE] if leaves.mix.shape[1] > 1 else [])]

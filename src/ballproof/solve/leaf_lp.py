@@ -101,7 +101,9 @@ def _contradiction(region: Region, planes: tuple[Array, Array], low: Array, high
     program, _ = _region(region)
     count = planes[0].shape[1]
     size = float(np.abs(low).max() + np.abs(high).max() + sum(np.abs(p).sum(1).max() for p in planes) * _reach(region)) + 1.0
-    slack = program.variables(Interval(torch.zeros(1, dtype=torch.float64), torch.full((1,), 2 * size, dtype=torch.float64)), "slack")
+    slack = program.variables(
+        Interval(torch.zeros(1, dtype=torch.float64), torch.full((1,), 2 * size, dtype=torch.float64)), "slack"
+    )
     for matrix, ends, sign in ((planes[0], low, 1.0), (planes[1], high, -1.0)):
         wide = np.zeros((len(ends), program.count))
         wide[:, :count] = matrix

@@ -61,7 +61,9 @@ class Leaves:
         if len(parts) == 1:
             return parts[0]
         cat = lambda name: tuple(torch.cat(p) for p in zip(*(getattr(q, name) for q in parts), strict=True))  # noqa: E731
-        free = tuple(tuple(torch.cat(p) for p in zip(*sites, strict=True)) for sites in zip(*(q.free for q in parts), strict=True))
+        free = tuple(
+            tuple(torch.cat(p) for p in zip(*sites, strict=True)) for sites in zip(*(q.free for q in parts), strict=True)
+        )
         ends = (torch.cat([p.mix for p in parts]), torch.cat([p.bound for p in parts]))
         return Leaves(torch.cat([p.group for p in parts]), cat("low"), cat("high"), cat("beta"), free, *ends)
 
@@ -88,7 +90,8 @@ def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, r
     low = tuple(e.lower.reshape(-1)[s.places].expand(count, -1).clone() for s, e in zip(sites, ends, strict=True))
     high = tuple(e.upper.reshape(-1)[s.places].expand(count, -1).clone() for s, e in zip(sites, ends, strict=True))
     free = tuple(
-        tuple(p.clone() for p in s.operation.start(Interval(a, b), *s.constants)) for s, a, b in zip(sites, low, high, strict=True)
+        tuple(p.clone() for p in s.operation.start(Interval(a, b), *s.constants))
+        for s, a, b in zip(sites, low, high, strict=True)
     )
     like = next(iter(intervals.values())).lower
     mix = torch.zeros(count, rows, dtype=like.dtype, device=like.device)

@@ -13,9 +13,9 @@ from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.solve.clock import Answer, Clock, Task, margins_at
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
-from ballproof.solve.refresh import Refresh
 from ballproof.solve.leaf_lp import decided_by_lp
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
+from ballproof.solve.refresh import Refresh
 from ballproof.values import Interval
 
 CANDIDATES = 4
@@ -61,7 +61,9 @@ class NeuronSplitting:
         self.root_intervals = state.intervals
         if not self.sites:
             self.stack = []
-            return Answer(False, reason="nothing to split: the network is linear on the region, and rounding decides", final=True)
+            return Answer(
+                False, reason="nothing to split: the network is linear on the region, and rounding decides", final=True
+            )
         found = self._bounded(start, STEPS_ROOT)
         if isinstance(found, Answer):
             return found
@@ -101,7 +103,9 @@ class NeuronSplitting:
 
     def _size(self) -> int:
         """Leaves that are bounded together."""
-        work = sum(v.numel() for v in self.bounds.constants.values()) + sum(int(torch.Size(n.shape).numel()) for n in self.task.graph.varying)
+        work = sum(v.numel() for v in self.bounds.constants.values()) + sum(
+            int(torch.Size(n.shape).numel()) for n in self.task.graph.varying
+        )
         return max(8, min(512, WORK // max(work, 1)))
 
     def _popped(self, stack: list[tuple[Leaves, Evaluation]]) -> tuple[Leaves, Evaluation]:
@@ -114,8 +118,8 @@ class NeuronSplitting:
             parts.append(leaves)
             seen.append(at)
             room -= len(leaves)
-        at = [torch.cat(x) for x in zip(*(s.at for s in seen), strict=True)]
-        return Leaves.joined(parts), Evaluation(torch.cat([s.values for s in seen]), at)
+        known = [torch.cat(x) for x in zip(*(s.at for s in seen), strict=True)]
+        return Leaves.joined(parts), Evaluation(torch.cat([s.values for s in seen]), known)
 
     def _bounded(self, leaves: Leaves, steps: int) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves that stay open, with tighter bounds; or a counterexample that one of them points to."""
@@ -213,7 +217,10 @@ def loss_at(site: Site, x: Interval, free: tuple[Tensor, ...], at: Tensor) -> tu
     """What the line in use loses at the place of the cut and at the better end, times the cotangent; and that place."""
     point = branch_point(site, x)
     lines = site.operation.relax(x, *site.constants, slope=free)
-    line = [torch.where(at >= 0, a, b) for a, b in zip((*lines.lower.slopes, lines.lower.offset), (*lines.upper.slopes, lines.upper.offset), strict=True)]
+    line = [
+        torch.where(at >= 0, a, b)
+        for a, b in zip((*lines.lower.slopes, lines.lower.offset), (*lines.upper.slopes, lines.upper.offset), strict=True)
+    ]
     gap = [(site.operation.forward(p, *site.constants) - line[0] * p - line[1]).abs() for p in (point, x.lower, x.upper)]
     score = at.abs() * (gap[0] + torch.minimum(gap[1], gap[2]))
     inside = (point > x.lower) & (point < x.upper) & site.operation.unsettled(x, *site.constants)[0]

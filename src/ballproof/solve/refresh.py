@@ -52,7 +52,11 @@ class Refresh:
         for node in self.graph.varying:
             if isinstance(node.operation, Nonlinear):
                 for name in node.inputs:
-                    if place.get(name, -1) > self.first and name not in asked and node.name == self.sites[place[name]].node.name:
+                    if (
+                        place.get(name, -1) > self.first
+                        and name not in asked
+                        and node.name == self.sites[place[name]].node.name
+                    ):
                         asked.add(name)
                         self._ask(self.sites[place[name]])
                 given = arguments(self.graph, node, self.intervals, self.constants)
@@ -87,7 +91,9 @@ class Refresh:
         self.intervals[name] = self._placed(own, index, self._met(found, before))
 
     def _placed(self, known: Interval, index: Tensor, new: Interval) -> Interval:
-        ends = [rowwise(a).scatter(1, index, b).reshape(a.shape) for a, b in ((known.lower, new.lower), (known.upper, new.upper))]
+        ends = [
+            rowwise(a).scatter(1, index, b).reshape(a.shape) for a, b in ((known.lower, new.lower), (known.upper, new.upper))
+        ]
         return Interval(ends[0], ends[1])
 
     def _met(self, found: Interval, known: Interval) -> Interval:

@@ -86,7 +86,8 @@ def within(case: Case, x: Numbers, kind: Any) -> Numbers | None:
         if (case.upper[empty].astype(kind) != case.lower[empty].astype(kind)).any():
             return None
         low[empty] = high[empty] = case.lower[empty].astype(kind)
-    return np.minimum(np.maximum(x.astype(kind), low), high)
+    moved: Numbers = np.minimum(np.maximum(x.astype(kind), low), high)
+    return moved
 
 
 def violates(case: Case, x: Numbers, y: Numbers) -> bool:

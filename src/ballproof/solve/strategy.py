@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -31,9 +32,7 @@ SLACK = {torch.float32: 1e-5, torch.float64: 1e-10}
 """Of the size of a query's terms at the region's center: what a bound has to exceed zero by, for rounding."""
 
 
-def decide(
-    graph: Graph, region: Region, asked: Property, confirm: Confirm, clock: Clock, engine: str = "auto"
-) -> Verdict:
+def decide(graph: Graph, region: Region, asked: Property, confirm: Confirm, clock: Clock, engine: str = "auto") -> Verdict:
     """`verified` only with a proof, `falsified` only with a point that `confirm` has confirmed, else `unknown` with the reason.
 
     region: of one example. confirm: takes points of the region's own shape.
@@ -130,10 +129,15 @@ def _mixed(task: Task) -> Iterator[tuple[str, Callable[[], Answer]]]:
         return
     inputs, share = InputSplitting(task), 0.1
     while not neurons.finished:
-        yield "neurons", lambda: neurons.run(task.clock.part(share))
-        yield "inputs", lambda: inputs.run(task.clock.part(share))
+        yield "neurons", partial(_turn, neurons, task, share)
+        yield "inputs", partial(_turn, inputs, task, share)
         share = min(2 * share, 0.5)
     yield "inputs", inputs.run
+
+
+def _turn(engine: NeuronSplitting | InputSplitting, task: Task, share: float) -> Answer:
+    """The engine's turn: this share of the time that is left."""
+    return engine.run(task.clock.part(share))
 
 
 def _attack(task: Task, restarts: int, steps: int) -> Answer:
@@ -146,4 +150,3 @@ def _bounds(task: Task, method: str) -> Answer:
         bounds = lower_bounds(task.graph, task.region, task.property.coefficients, method) + task.property.offsets
     worst = float(task.property.worst(bounds)[0])
     return Answer(worst > 0, bound=worst, reason=f"gap: the worst margin proven is {worst:.4g}", leaves=1)
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from itertools import product as combinations
 from math import isfinite
 
@@ -46,7 +47,7 @@ def alternatives(form: Form) -> list[Conjunction]:
         case ["false"] | "false":
             return []
         case ["<=" | ">=" | "<" | ">" | "=" | "==" | "!=" as sign, *parts] if len(parts) >= 2:
-            return _all([_compared(str(sign), linear(a), linear(b)) for a, b in zip(parts, parts[1:], strict=False)])
+            return _all([_compared(str(sign), linear(a), linear(b)) for a, b in pairwise(parts)])
         case ["distinct", a, b]:
             return _compared("!=", linear(a), linear(b))
     raise UnsupportedError(f"the formula `{_told(form)}`; supported: and, or, <=, <, >=, >, =, !=")

@@ -53,7 +53,9 @@ class Reader:
         for text in top_level_forms(self.path):
             self._form(text)
         if not self.count["X"] or not self.count["Y"]:
-            raise InputError(f"{self.path} declares {self.count['X']} inputs and {self.count['Y']} outputs; is it a VNN-LIB file?")
+            raise InputError(
+                f"{self.path} declares {self.count['X']} inputs and {self.count['Y']} outputs; is it a VNN-LIB file?"
+            )
         if len(self.declared) != sum(self.count.values()):
             raise InputError(f"{self.path} leaves a number out between its first and last X or Y")
         return Specification(self.count["X"], self.count["Y"], tuple(self._cases()))
@@ -107,7 +109,9 @@ class Reader:
                 continue
             found.setdefault(box.key(), (box, []))[1].append(tuple(box.rows))
         for box, groups in found.values():
-            yield Case(box.lower, box.upper, tuple(dict.fromkeys(groups)), frozenset(box.strict_lower), frozenset(box.strict_upper))
+            yield Case(
+                box.lower, box.upper, tuple(dict.fromkeys(groups)), frozenset(box.strict_lower), frozenset(box.strict_upper)
+            )
 
 
 def _bound(sign: str, kind: str, number: str, value: str) -> Atom:
@@ -144,8 +148,8 @@ class _Box:
             elif len(terms) == 1 and terms[0][0] == "X":
                 self._end(terms[0][1], terms[0][2], bound, atom.strict)
             else:
-                parts = (tuple((n, v) for kind, n, v in terms if kind == wanted) for wanted in "YX")
-                self.rows.append(Row(*parts, bound, atom.strict))
+                on_y, on_x = (tuple((n, v) for kind, n, v in terms if kind == wanted) for wanted in "YX")
+                self.rows.append(Row(on_y, on_x, bound, atom.strict))
 
     def _declared(self, terms: list[tuple[str, int, float]]) -> None:
         for kind, number, _ in terms:
