@@ -2,50 +2,125 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
+from ballproof.graph import Graph
+from ballproof.operations.stairs import Sign, Stairs, Step
+from ballproof.problems import Property
 from ballproof.solve.clock import Clock, Task
 
-HALVINGS = 0.5, 0.75
-"""Where along a walk the step is cut to a tenth, twice: first the direction, then the digits."""
+
+@dataclass(frozen=True)
+class Walk:
+    """How a restart walks. step: the first one, as a share of half the region's width in each coordinate; momentum: how much
+    of a direction is kept. Wide steps find corners soon, narrow ones with much momentum find small pockets."""
+
+    restarts: int
+    steps: int
+    step: float = 0.3
+    momentum: float = 0.5
 
 
-def falsify(task: Task, clock: Clock, restarts: int = 30, steps: int = 50, seed: int = 0) -> Tensor | None:
+QUICK, THOROUGH, LONG = Walk(20, 20), Walk(50, 100), Walk(200, 150, 0.1, 0.8)
+
+
+SCHEDULE = (0.5, 1.0), (0.75, 0.1), (1.0, 0.01)
+"""Until which share of the walk which share of the step: first the direction, then the digits."""
+
+
+def falsify(task: Task, clock: Clock, walk: Walk, seed: int = 0) -> Tensor | None:
     """A confirmed counterexample, or None. Nothing is proven by None.
 
-    Every restart walks `steps` steepest steps of the region's norm, projected back, down the margin of one group of the
-    property; the groups take turns. Price: `steps` forward and backward passes of `restarts` points.
+    Every restart walks `steps` steepest steps of the region's norm, projected back. The groups of the property take turns;
+    every other restart descends on the largest row of its group, the others on the sum of all rows that are not met yet.
+    Price: `walk.steps` forward and backward passes of `walk.restarts` points.
     """
+    restarts, steps = walk.restarts, walk.steps
     region, asked = task.region, task.property
-    generator = torch.Generator().manual_seed(seed)
-    groups = torch.tensor(asked.groups, device=region.device)
-    names = groups.unique()
-    wanted = names[torch.arange(restarts) % len(names)]
-    mask = groups.unsqueeze(0) != wanted.unsqueeze(1)
-    index = [0] * restarts
-    many = region[index]
+    generator, loss = torch.Generator().manual_seed(seed), _Loss.of(asked, restarts)
+    many, soft = region[[0] * restarts], softened(task.graph)
     with torch.no_grad():
         points = many.sample(generator)
-        points[0] = region.project(region.box().center)[0]
-    reach = region.box().radius
-    momentum = torch.zeros_like(points)
+        if not seed:
+            points[0] = region.project(region.box().center)[0]
+    reach, momentum = region.box().radius, torch.zeros_like(points)
     for number in range(steps):
-        rate = 0.3 * (1.0 if number < HALVINGS[0] * steps else 0.1 if number < HALVINGS[1] * steps else 0.01)
+        rate = walk.step * next(share for until, share in SCHEDULE if number < until * steps)
         leaf = points.detach().requires_grad_()
         with torch.enable_grad():
-            values = asked.values(task.graph(leaf))
-            own = values.masked_fill(mask, -torch.inf).amax(1)
-            (gradient,) = torch.autograd.grad(own.sum(), leaf)
+            values = asked.values(soft(leaf))
+            (gradient,) = torch.autograd.grad(loss(values).sum(), leaf, materialize_grads=True)
         with torch.no_grad():
-            bad = (asked.worst(values.detach()) <= 0).nonzero().flatten()
-            if len(bad) and (found := task.confirm(points[bad[:16]])) is not None:
+            if (found := _confirmed(task, values.detach(), points)) is not None:
                 return found
             size = gradient.abs().flatten(1).mean(1).clamp_min(1e-30).reshape(-1, *(1 for _ in gradient.shape[1:]))
-            momentum = 0.5 * momentum + gradient / size
+            momentum = walk.momentum * momentum + gradient.nan_to_num(0.0) / size
             points = many.project(points - rate * reach * many.step(momentum))
         if clock.over:
             return None
     with torch.no_grad():
-        bad = (asked.worst(asked.values(task.graph(points))) <= 0).nonzero().flatten()
+        return _confirmed(task, asked.values(task.graph(points)), points)
+
+
+def _confirmed(task: Task, values: Tensor, points: Tensor) -> Tensor | None:
+    bad = (task.property.worst(values) <= 0).nonzero().flatten()
     return task.confirm(points[bad[:16]]) if len(bad) else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Loss:
+    """others: `(restarts, query)`, the rows of the groups that are not a restart's own. summed: `(restarts,)`."""
+
+    others: Tensor
+    summed: Tensor
+
+    @staticmethod
+    def of(asked: Property, restarts: int) -> _Loss:
+        groups = torch.tensor(asked.groups, device=asked.coefficients.device)
+        names = groups.unique()
+        turn = torch.arange(restarts, device=groups.device)
+        own = names[(turn // 2) % len(names)] if len(names) < restarts else names[turn % len(names)]
+        alone = len(names) == len(groups)
+        return _Loss(groups.unsqueeze(0) != own.unsqueeze(1), (turn % 2 == 1) & (not alone))
+
+    def __call__(self, values: Tensor) -> Tensor:
+        largest = values.masked_fill(self.others, -torch.inf).amax(1)
+        unmet = values.clamp(min=0).masked_fill(self.others, 0.0).sum(1)
+        return torch.where(self.summed, unmet, largest)
+
+
+def softened(graph: Graph) -> Graph:
+    """The same function with a gradient where functions jump: that of a smooth step in their place."""
+    if not any(isinstance(n.operation, Stairs) for n in graph.varying):
+        return graph
+    nodes = []
+    for n in graph.nodes:
+        soft = _SOFT.get(type(n.operation)) if n.varies else None
+        nodes.append(replace(n, operation=soft(**vars(n.operation))) if soft is not None else n)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _straight(hard: Tensor, soft: Tensor) -> Tensor:
+    """The values of one, the gradient of the other."""
+    return hard.detach() + soft - soft.detach()
+
+
+class _SoftSign(Sign):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return _straight(super().forward(*inputs), torch.tanh(inputs[0] / _width(inputs[0])))
+
+
+class _SoftStep(Step):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return _straight(super().forward(*inputs), torch.sigmoid(2 * inputs[0] / _width(inputs[0])))
+
+
+def _width(x: Tensor) -> Tensor:
+    """How far from the jump a coordinate is worth moving: the mean distance in this layer."""
+    return x.detach().abs().mean().clamp_min(1e-6)
+
+
+_SOFT: dict[type, type] = {Sign: _SoftSign, Step: _SoftStep}

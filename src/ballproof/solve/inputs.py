@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from ballproof.graph import Graph
 from ballproof.operations import Nonlinear
 from ballproof.problems import Box
 from ballproof.solve.clock import Answer, Clock, Task
+from ballproof.solve.falsify import Walk, falsify
 from ballproof.values import Interval
 
 WIDEST_BATCH = 1024
@@ -22,6 +23,11 @@ WIDEST_BATCH = 1024
 
 FEWEST = 64
 """With fewer boxes than this at hand each is cut more than once, so that none of the first rounds is wasted."""
+
+WALKS = 8
+"""Rounds between two walks for a counterexample."""
+
+SHORT = Walk(16, 24, 0.1, 0.8)
 
 ROUNDS = 2
 """How often the lines clip a box; what a further round gains is hardly ever worth it."""
@@ -94,7 +100,7 @@ class InputSplitting:
 
     def run(self, clock: Clock | None = None) -> Answer:
         """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
-        clock, stack = clock or self.task.clock, self.stack
+        clock, stack, rounds = clock or self.task.clock, self.stack, 0
         with torch.no_grad():
             while stack:
                 if clock.over:
@@ -105,6 +111,9 @@ class InputSplitting:
                 if not len(boxes):
                     continue
                 if (found := self._searched(boxes, planes)) is not None:
+                    return Answer(False, counterexample=found, leaves=self.leaves)
+                rounds += 1
+                if rounds % WALKS == 0 and (found := self._walked(boxes)) is not None:
                     return Answer(False, counterexample=found, leaves=self.leaves)
                 boxes, planes = self._clipped(boxes, planes)
                 if len(boxes):
@@ -143,6 +152,13 @@ class InputSplitting:
         points = torch.cat([(boxes.lower + boxes.upper) / 2, corner]).reshape(-1, *self.graph.input_shape)
         bad = (self.property.worst(self.property.values(self.graph(points))) <= 0).nonzero().flatten()
         return self.task.confirm(points[bad[:16]]) if len(bad) else None
+
+    def _walked(self, boxes: Boxes) -> Tensor | None:
+        """A short walk for a counterexample, from inside the box whose proven margin is worst."""
+        at = int(boxes.worst.argmin())
+        shape = self.graph.input_shape
+        box = Box(boxes.lower[at].reshape(1, *shape), boxes.upper[at].reshape(1, *shape))
+        return falsify(replace(self.task, region=box), self.task.clock, SHORT, seed=self.leaves)
 
     def _open(self, least: Tensor) -> Tensor:
         """The queries of the groups that no query of theirs refutes, `(boxes, query)`."""

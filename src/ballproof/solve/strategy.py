@@ -14,7 +14,7 @@ from ballproof.graph import Graph
 from ballproof.graph.fuse import fused, on_free_inputs
 from ballproof.problems import Box, Linf, Property, Region
 from ballproof.solve.clock import Answer, Clock, Confirm, Task
-from ballproof.solve.falsify import falsify
+from ballproof.solve.falsify import LONG, QUICK, THOROUGH, Walk, falsify
 from ballproof.solve.inputs import InputSplitting
 from ballproof.solve.neurons import NeuronSplitting
 from ballproof.verdict import Status, Verdict
@@ -95,7 +95,7 @@ def prepared(graph: Graph, region: Region, asked: Property, confirm: Confirm, cl
 def _plan(task: Task, engine: str) -> Iterator[tuple[str, Callable[[], Answer]]]:
     match engine:
         case "attack":
-            yield "attack", lambda: _attack(task, 100, 100)
+            yield "attack", lambda: _attack(task, THOROUGH, LONG)
         case "bounds":
             yield "bounds", lambda: _bounds(task, "alpha-all")
         case "inputs":
@@ -117,12 +117,13 @@ def _plan(task: Task, engine: str) -> Iterator[tuple[str, Callable[[], Answer]]]
 def _mixed(task: Task) -> Iterator[tuple[str, Callable[[], Answer]]]:
     """From the cheapest to the complete ones; those that can go on take turns, each turn longer than the last."""
     count, boxed = task.region.like[0].numel(), isinstance(task.region, Box)
-    yield "attack", lambda: _attack(task, 20, 20)
+    yield "attack", lambda: _attack(task, QUICK)
     yield "bounds", lambda: _bounds(task, "crown")
     if boxed and count <= FEW_INPUTS:
+        yield "attack", lambda: _attack(replace(task, clock=task.clock.part(0.1)), LONG, LONG, LONG)
         yield "inputs", InputSplitting(task).run
         return
-    yield "attack", lambda: _attack(replace(task, clock=task.clock.part(0.15)), 50, 100)
+    yield "attack", lambda: _attack(replace(task, clock=task.clock.part(0.15)), THOROUGH, LONG)
     neurons = NeuronSplitting(task)
     if not boxed or count > MANY_INPUTS:
         yield "neurons", neurons.run
@@ -140,9 +141,11 @@ def _turn(engine: NeuronSplitting | InputSplitting, task: Task, share: float) ->
     return engine.run(task.clock.part(share))
 
 
-def _attack(task: Task, restarts: int, steps: int) -> Answer:
-    found = falsify(task, task.clock, restarts, steps)
-    return Answer(False, counterexample=found)
+def _attack(task: Task, *walks: Walk) -> Answer:
+    for seed, walk in enumerate(walks):
+        if (found := falsify(task, task.clock, walk, seed)) is not None:
+            return Answer(False, counterexample=found)
+    return Answer(False)
 
 
 def _bounds(task: Task, method: str) -> Answer:
