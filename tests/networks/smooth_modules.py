@@ -76,6 +76,29 @@ class Remembering(nn.Module):
         return state[0]
 
 
+class Layer(nn.Module):
+    """A recurrent layer of the library: all its outputs, or its last state through a linear layer."""
+
+    def __init__(self, layer: nn.Module, last: bool = False) -> None:
+        super().__init__()
+        self.layer, self.last = layer, last
+
+    def forward(self, x: Tensor) -> Tensor:
+        found, state = self.layer(x)
+        if not self.last:
+            return found
+        return state[0][-1] if isinstance(state, tuple) else state[-1]
+
+
+class Heads(nn.Module):
+    def __init__(self, **settings: object) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True, **settings)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.attention(x, x, x)[0]
+
+
 SCALARS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
@@ -136,3 +159,45 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "linear": (lambda: nn.Upsample(scale_factor=1.7, mode="linear"), (2, 5)),
     "memory cell": (Remembering, (3, 4)),
 }
+
+MORE: dict[str, Callable[[Tensor], Tensor]] = {
+    "moved": lambda x: x.roll(2, 1) + x.flip(1) + x.tile(1, 2)[:, 3:9] + x.repeat_interleave(2, 1)[:, :6],
+    "running sums": lambda x: x.cumsum(1) + x.unflatten(1, (2, 3)).tril().flatten(1),
+    "shrinking": lambda x: F.softshrink(x, 0.2) + F.rrelu(x, 0.1, 0.3) + F.tanhshrink(x),
+    "exponentials": lambda x: torch.exp2(x) + torch.expm1(x) + torch.erfc(x) + torch.pow(1.5, x),
+    "logarithms": lambda x: torch.log1p(x.abs()) + torch.log2(x.abs() + 1) + torch.logit(torch.sigmoid(x)),
+    "log of two exponentials": lambda x: torch.logaddexp(x, -x),
+    "products added": lambda x: torch.addcmul(x, x, x + 1, value=0.5) + torch.addcdiv(x, x, x.abs() + 1),
+    "between": lambda x: torch.lerp(x, -x, 0.3),
+    "clamped by tensors": lambda x: torch.clamp(x, min=torch.full((6,), -0.2, dtype=x.dtype), max=0.5 + x.abs()),
+    "chosen": lambda x: torch.where(torch.arange(6) > 2, x, x * x),
+    "filled": lambda x: x.masked_fill(torch.arange(6) > 3, 0.5),
+    "spreads": lambda x: torch.stack([x.var(1), x.std(1), x.var(1, correction=0)], 1),
+    "largest": lambda x: x.max(1, keepdim=True).values + x.min(1, keepdim=True)[0],
+    "similar": lambda x: F.cosine_similarity(x + 2, x * x + 1, 1).unsqueeze(1),
+    "distance": lambda x: F.pairwise_distance(x, x * x).unsqueeze(1),
+    "power of tensors": lambda x: torch.pow(x, torch.tensor(2.0, dtype=x.dtype)),
+}
+
+MODULES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
+    **CASES,
+    **{name: (lambda f=f: Call(f), (6,)) for name, f in MORE.items()},  # type: ignore[misc]
+    "lstm": (lambda: Layer(nn.LSTM(3, 4, batch_first=True)), (3, 3)),
+    "lstm of two layers both ways": (lambda: Layer(nn.LSTM(3, 2, 2, batch_first=True, bidirectional=True), True), (3, 3)),
+    "gru": (lambda: Layer(nn.GRU(3, 4, 2, batch_first=True), True), (3, 3)),
+    "gru without biases": (lambda: Layer(nn.GRU(3, 4, batch_first=True, bias=False)), (3, 3)),
+    "rnn": (lambda: Layer(nn.RNN(3, 4, batch_first=True, nonlinearity="relu", bidirectional=True)), (3, 3)),
+    "heads": (Heads, (3, 6)),
+    "heads without biases": (lambda: Heads(bias=False, kdim=6, vdim=6), (3, 6)),
+    "transformer layer": (lambda: nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), (3, 6)),
+    "transformer": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 3, 8, batch_first=True), 2, enable_nested_tensor=False),
+        (3, 6),
+    ),
+    "one convolution unfolded": (lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.Unfold(2), nn.Flatten()), (2, 4, 4)),
+    "shuffled": (lambda: nn.Sequential(nn.Conv2d(2, 4, 2), nn.PixelShuffle(2), nn.PixelUnshuffle(2)), (2, 4, 4)),
+    "channels shuffled": (lambda: nn.Sequential(nn.Conv2d(2, 4, 2), nn.ChannelShuffle(2)), (2, 4, 4)),
+    "adaptive maximum": (lambda: nn.Sequential(nn.Conv2d(2, 2, 2), nn.AdaptiveMaxPool2d(2)), (2, 5, 5)),
+    "gated linear unit": (lambda: nn.Sequential(nn.Linear(6, 6), nn.GLU()), (6,)),
+}
+"""Those that the exporter to ONNX does not know, or writes with operators that are not read, too."""

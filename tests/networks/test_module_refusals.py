@@ -59,6 +59,14 @@ def without_gradients(self: nn.Module, x: Tensor) -> Tensor:
 
 REFUSED: list[tuple[str, Callable[[nn.Module, Tensor], object], tuple[str, ...]]] = [
     ("sinh", lambda s, x: x.sinh(), ("node `sinh`", "aten.sinh.default", "Linear", "ballproof/operations/")),
+    ("order", lambda s, x: s.fc(x).sort(1)[0], ("node `sort`", "an order of values that depends on the input", "amax")),
+    ("comparison", lambda s, x: x * (s.fc(x) > 0), ("node `gt`", "a comparison", "relu")),
+    ("index of the largest", lambda s, x: x + s.fc(x).argmax(1, keepdim=True), ("node `argmax`", "an index", "logits")),
+    ("place of the largest", lambda s, x: x + s.fc(x).max(1, keepdim=True)[1], ("the index of the largest", "the values")),
+    ("rolled batch", lambda s, x: s.fc(x).roll(1, 0), ("node `roll`", "from one example to another")),
+    ("base of both signs", lambda s, x: torch.pow(-2.0, s.fc(x)), ("node `pow`", "positive base")),
+    ("cut logit", lambda s, x: torch.logit(x, 0.1), ("node `logit`", "clamp")),
+    ("moving power", lambda s, x: torch.pow(x.abs() + 1, s.fc(x)), ("node `pow`", "fixed number")),
     ("crossed clamp", lambda s, x: x.clamp(1, 0), ("node `clamp`", "low < high")),
     ("einsum", lambda s, x: torch.einsum("bi,ij->bj", x, s.fc.weight), ("node `einsum`", "aten.einsum.default")),
     ("matmul", lambda s, x: x[:, None] @ s.fc(x)[:, None, :, None], ("node `matmul`", "gives the shape")),
@@ -184,3 +192,28 @@ def test_bad_input_gets_one_clear_line(
     for word in words:
         assert word in str(raised.value)
     assert capfd.readouterr() == ("", "")
+
+
+LAYERS = {
+    "time first": (nn.LSTM(4, 4), "batch_first=True"),
+    "projected": (nn.LSTM(4, 4, batch_first=True, proj_size=2), "proj_size=0"),
+    "attention time first": (nn.MultiheadAttention(4, 2), "batch_first=True"),
+    "attention with key biases": (nn.MultiheadAttention(4, 2, batch_first=True, add_bias_kv=True), "no mask"),
+}
+
+
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_layers_with_other_settings_are_refused_and_left_as_they_were(name: str) -> None:
+    layer, said = LAYERS[name]
+
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.layer(x, x, x) if isinstance(self.layer, nn.MultiheadAttention) else self.layer(x))[0]  # type: ignore[no-any-return]
+
+    with pytest.raises(UnsupportedError, match=said):
+        read_module(Around(), torch.rand(2, 3, 4))
+    assert "forward" not in vars(layer) and torch.backends.mha.get_fastpath_enabled()

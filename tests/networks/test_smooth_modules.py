@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from smooth_modules import CASES
+from smooth_modules import MODULES
 
 from ballproof.bounds import bound
 from ballproof.networks import read_module
 from ballproof.problems import Linf
 
-EVERY = pytest.mark.parametrize("name", list(CASES))
+EVERY = pytest.mark.parametrize("name", list(MODULES))
 
 
 @EVERY
 def test_the_graph_computes_what_the_module_computes(name: str) -> None:
-    make, shape = CASES[name]
+    make, shape = MODULES[name]
     torch.manual_seed(0)
     module = make().double().eval()
     graph = read_module(module, torch.rand(2, *shape, dtype=torch.float64))
@@ -27,7 +27,7 @@ def test_the_graph_computes_what_the_module_computes(name: str) -> None:
 @EVERY
 @pytest.mark.parametrize("method", ["interval", "zonotope", "crown"])
 def test_samples_lie_inside_the_bounds(name: str, method: str) -> None:
-    make, shape = CASES[name]
+    make, shape = MODULES[name]
     torch.manual_seed(1)
     module, region = make().double().eval(), Linf(torch.rand(2, *shape, dtype=torch.float64), 0.05)
     ends = bound(module, region, method)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ballproof.errors import InputError, UnsupportedError
+from ballproof.networks.layers import written_out
 from ballproof.networks.source import user_line_of_error
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ def capture(module: nn.Module, example: Tensor) -> ExportedProgram:
     batch = torch.zeros(BATCH, *example.shape[1:], dtype=example.dtype, device=example.device)
     import torch.export as exporter
 
-    with evaluating(module), quiet():
+    with evaluating(module), written_out(module), quiet():
         try:
             shapes = ({0: exporter.Dim.DYNAMIC},)
             program = exporter.export(module, (batch,), dynamic_shapes=shapes, strict=False)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"`network`{user_line_of_error(error)}: {error}") from None
         except Exception as error:  # noqa: BLE001 - torch.export raises whatever a forward raises
             raise _explained(error, example) from None
     _check_batch_range(program)

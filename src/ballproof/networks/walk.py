@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from ballproof.errors import UnsupportedError
 from ballproof.graph import GraphBuilder
 from ballproof.networks.aliases import Aliases
 from ballproof.networks.aten import TRANSLATORS
-from ballproof.networks.aten.site import Ref, Site
+from ballproof.networks.aten.site import Ref, Site, Unmodelled
 from ballproof.networks.constants import Constants
 from ballproof.networks.names import Names
 from ballproof.networks.sizes import Sizes
@@ -23,6 +23,7 @@ from ballproof.operations import registered
 if TYPE_CHECKING:
     from torch.fx import Node as Fx
 
+Part = TypeVar("Part")
 SKIPPED = ("aten._assert", "aten.sym_constrain")
 
 
@@ -63,6 +64,8 @@ class Walk:
             return self.found[node.args[0]][node.args[1]]  # type: ignore[index]
         self.aliases.check(node)
         arguments = bound_arguments(node, self._resolved)
+        for unmodelled in parts_of(arguments.values(), Unmodelled):
+            raise UnsupportedError(f"reads {unmodelled}, which is not modelled; supported: the values")
         found = self._value(node, arguments, label, source)
         self._check(node, found)
         for changed in self.aliases.enter(node):
@@ -94,6 +97,8 @@ class Walk:
         """Our shapes are the exporter's; a difference would be a wrong translator, so nothing is answered."""
         refs = found if isinstance(found, list) else [found]
         for ref, value in zip(refs, _values(node), strict=True):
+            if isinstance(ref, Unmodelled):
+                continue
             ours = self.builder.shape(ref)
             if self.builder.nodes[ref].varies and ours != self.sizes.per_example(value):
                 raise UnsupportedError(f"read as shape {ours}, but torch says {tuple(value.shape)}; please report it")
@@ -112,11 +117,16 @@ def bound_arguments(node: Fx, resolved: Callable[[object], object]) -> dict[str,
 
 
 def refs_of(values: Iterable[object]) -> Iterable[Ref]:
+    return parts_of(values, Ref)
+
+
+def parts_of(values: Iterable[object], kind: type[Part]) -> Iterable[Part]:
+    """The values of this kind, also those in lists."""
     for value in values:
-        if isinstance(value, Ref):
+        if isinstance(value, kind):
             yield value
         elif isinstance(value, list):
-            yield from refs_of(value)
+            yield from parts_of(value, kind)
 
 
 def target_name(node: Fx) -> str:

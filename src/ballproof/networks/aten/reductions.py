@@ -16,13 +16,21 @@ from ballproof.operations.reshape import Reshape
 from ballproof.operations.softmax import Softmax
 
 
-@translates("aten.softmax.int", "aten._softmax.default")
+def _same_type(site: Site) -> None:
+    """Refuse a reduction that changes the floating type of its argument."""
+    if site.arguments.get("dtype") not in (None, site.like.dtype) or site.arguments.get("half_to_float"):
+        raise site.refuse(f"a result of type {site.arguments.get('dtype')}", f"one floating type, here {site.like.dtype}")
+
+
+@translates("aten.softmax.int", "aten._softmax.default", "aten.special_softmax.default")
 def softmax(site: Site) -> Ref:
+    _same_type(site)
     return site.add(Softmax(site.axis("dim", site.ref("self"))), site.ref("self"))
 
 
 @translates("aten.log_softmax.int", "aten._log_softmax.default")
 def log_softmax(site: Site) -> Ref:
+    _same_type(site)
     return Ref(composed.log_softmax(AtenSketch(site), site.ref("self"), site.axis("dim", site.ref("self"))))
 
 
@@ -64,6 +72,7 @@ def minimum(site: Site) -> Ref:
 
 @translates("aten.linalg_vector_norm.default")
 def vector_norm(site: Site) -> Ref:
+    _same_type(site)
     return Ref(
         composed.norm(AtenSketch(site), site.ref("self"), site.number("ord"), _axes(site), bool(site.arguments["keepdim"]))
     )

@@ -20,6 +20,16 @@ class Ref(str):
     """The name of a node of the graph that is being built."""
 
 
+@dataclass(frozen=True)
+class Unmodelled:
+    """One of several results of a call, which has no node; whoever uses it is refused."""
+
+    what: str
+
+    def __repr__(self) -> str:
+        return self.what
+
+
 @dataclass(frozen=True, eq=False)
 class Site:
     """Built by the walk for every call that depends on the input.

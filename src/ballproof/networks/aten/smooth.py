@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from math import log
-
-from ballproof.networks import composed
+from ballproof.networks import composed, composed_more
+from ballproof.networks.aten.places import fixed
 from ballproof.networks.aten.site import Ref, Site
 from ballproof.networks.aten.sketch import AtenSketch
 from ballproof.networks.aten.table import translates
 from ballproof.operations import Operation
 from ballproof.operations.arctan import Arctan
-from ballproof.operations.arithmetic import Multiply
 from ballproof.operations.elu import Elu
 from ballproof.operations.erf import Erf
 from ballproof.operations.exp import Exp
@@ -129,8 +127,17 @@ def power(site: Site) -> Ref:
 
 @translates("aten.pow.Scalar")
 def exponential(site: Site) -> Ref:
-    """base ** x = exp(x log base)."""
-    base = site.number("self")
-    if base <= 0:
-        raise site.refuse(f"the base {base}", "a positive base")
-    return site.add(Exp(), site.add(Multiply(), site.ref("exponent"), site.scalar(log(base)), part="scaled"))
+    return Ref(composed_more.exponential(AtenSketch(site), site.number("self"), site.ref("exponent")))
+
+
+@translates("aten.pow.Tensor_Tensor")
+def power_of_two(site: Site) -> Ref:
+    """A constant on one side must be one fixed number."""
+    x, exponent = site.ref("self"), site.ref("exponent")
+    if site.varies(x) and site.varies(exponent):
+        raise site.refuse("a power whose base and exponent depend on the input", "one of them a fixed number")
+    number = fixed(site, exponent if site.varies(x) else x, "a number")
+    if number.numel() != 1:
+        raise site.refuse(f"a constant of shape {tuple(number.shape)} in a power", "one fixed number")
+    function = composed.power if site.varies(x) else composed_more.exponential
+    return Ref(function(AtenSketch(site), *((x, number.item()) if site.varies(x) else (number.item(), exponent))))

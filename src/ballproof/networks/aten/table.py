@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ballproof.networks.aten.site import Ref, Site
+from ballproof.networks.aten.site import Ref, Site, Unmodelled
 
-Result = Ref | list[Ref]
+Result = Ref | list[Ref] | list[Ref | Unmodelled]
 Translator = Callable[[Site], Result]
 
 TRANSLATORS: dict[str, Translator] = {}
