@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -41,7 +43,7 @@ def moved(site: Site) -> Ref:
     return gathered(site, site.ref("self"), lambda x: site.function(x, **rest))
 
 
-def gathered(site: Site, x: Ref, function) -> Ref:  # type: ignore[no-untyped-def]
+def gathered(site: Site, x: Ref, function: Callable[[Tensor], Tensor]) -> Ref:
     """The places of x that stand in `function(x)`, as one gather of the flattened example."""
     shape = site.shape(x)
     count = torch.Size(shape).numel()
