@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from ballproof.bounds.interval import interval_pass
@@ -44,13 +45,17 @@ def refuse(task: Task) -> None:
 
 def modelled(task: Task) -> MixedProgram:
     """The program of the network on the region, on intervals with optimised slopes."""
+    model, region = on_box(task), double(task).region
+    if isinstance(region, L1):
+        l1_rows(model.program, region, model.composition.written[model.graph.input].first)
+    return model
+
+
+def on_box(task: Task) -> MixedProgram:
+    """The same with the region's box in place of the region; the intervals are those of the region."""
     exact = double(task)
     box = exact.region.box()
-    known = {**interval_pass(exact.graph, box), **tight_pass(exact).intervals}
-    model = MixedProgram(exact.graph, box, known)
-    if isinstance(exact.region, L1):
-        l1_rows(model.program, exact.region, model.composition.written[exact.graph.input].first)
-    return model
+    return MixedProgram(exact.graph, box, {**interval_pass(exact.graph, box), **tight_pass(exact).intervals})
 
 
 def double(task: Task) -> Task:
@@ -97,10 +102,10 @@ class _Groups:
         size = outputs.flatten(1) @ asked.coefficients[0].to(outputs).abs().flatten(1).T + asked.offsets[0].to(outputs).abs()
         return size[0].numpy()
 
-    def _group(self, rows: object, constants: Array, trusted: float) -> Answer | str:
+    def _group(self, rows: sparse.csr_matrix, constants: Array, trusted: float) -> Answer | str:
         """A counterexample, or why there is none: an empty word where the group is impossible."""
         program = copied(self.model.program)
-        column, bottom = largest_row(program, rows, constants, trusted)  # type: ignore[arg-type]
+        column, bottom = largest_row(program, rows, constants, trusted)
         if column < 0:
             self.bound = min(self.bound, bottom)
             return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from ballproof.errors import UnsupportedError
 from ballproof.graph import Graph
@@ -19,6 +20,8 @@ from ballproof.operations.stairs import Sign, Step
 
 INF = float("inf")
 
+Number = float | Fraction
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -30,7 +33,7 @@ class Piece:
     offset: float
     open: bool = False
 
-    def meets(self, low: float, high: float) -> bool:
+    def meets(self, low: Number, high: Number) -> bool:
         """Whether some x of [low, high] lies on the piece."""
         if self.open:
             return self.start < high and low < self.end
@@ -44,32 +47,34 @@ def pieces_of(operation: Scalar, constants: Sequence[float] = ()) -> tuple[Piece
     """
     match operation:
         case Relu():
-            return _bent(0.0, 1.0)
+            found = _bent(0.0)
         case LeakyRelu(slope):
-            return _bent(slope, 1.0)
+            found = _bent(slope)
         case Prelu():
-            return _bent(constants[0], 1.0)
+            found = _bent(constants[0])
         case Abs():
-            return _bent(-1.0, 1.0)
+            found = _bent(-1.0)
         case Clamp(low, high):
             cut = Piece(-INF, low, 0.0, low), Piece(low, high, 1.0, 0.0), Piece(high, INF, 0.0, high)
-            return tuple(p for p in cut if abs(p.offset) < INF)
+            found = tuple(p for p in cut if abs(p.offset) < INF)
         case Sign():
-            return _jump(-1.0, 0.0)
+            found = _jump(-1.0, 0.0)
         case Step(middle):
-            return _jump(0.0, middle)
-    raise unmodelled(operation)
+            found = _jump(0.0, middle)
+        case _:
+            raise unmodelled(operation)
+    return found
 
 
-def _bent(left: float, right: float) -> tuple[Piece, ...]:
-    return Piece(-INF, 0.0, left, 0.0), Piece(0.0, INF, right, 0.0)
+def _bent(left: float) -> tuple[Piece, ...]:
+    return Piece(-INF, 0.0, left, 0.0), Piece(0.0, INF, 1.0, 0.0)
 
 
 def _jump(left: float, middle: float) -> tuple[Piece, ...]:
     return Piece(-INF, 0.0, 0.0, left, True), Piece(0.0, 0.0, 0.0, middle), Piece(0.0, INF, 0.0, 1.0, True)
 
 
-def on_interval(pieces: Sequence[Piece], low: float, high: float) -> list[Piece]:
+def on_interval(pieces: Sequence[Piece], low: Number, high: Number) -> list[Piece]:
     """The pieces that hold the graph over [low, high]; a piece that only shares its end with a neighbour is left out."""
     met = [p for p in pieces if p.meets(low, high)]
     if low == high or any(p.open for p in met):

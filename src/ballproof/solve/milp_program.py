@@ -9,6 +9,7 @@ the program encloses the network and a proof stays one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from ballproof.operations.scalar import Scalar
 from ballproof.solve.milp_pieces import Piece, on_interval, pieces_of, unmodelled
 from ballproof.values import Interval
 
-Terms = Sequence[tuple[int, float]]
+Terms = Sequence[tuple[int | np.integer[Any], float]]
 
 
 class MixedProgram(Triangle):
@@ -41,7 +42,8 @@ class MixedProgram(Triangle):
 
     def _hull(self, operation: Scalar, x: Interval, constants: list[Tensor], before: int, after: int) -> None:
         """The function itself in place of its hull."""
-        bent, others = [], []
+        bent: list[tuple[int, list[Piece]]] = []
+        others: list[tuple[int, list[Piece]]] = []
         low, high = x.lower.tolist(), x.upper.tolist()
         for i, (a, b) in enumerate(zip(low, high, strict=True)):
             own = on_interval(pieces_of(operation, [float(c[i]) for c in constants]), a, b)
@@ -84,8 +86,8 @@ class MixedProgram(Triangle):
         share = self.program.variables(Interval(low, high), "a piece") + np.arange(len(own))
         self._equal([(c, 1.0) for c in choice], 1.0)
         self._equal([(x, -1.0), *((c, 1.0) for c in share)], 0.0)
-        slopes = [(int(c), p.slope) for c, p in zip(share, own, strict=True)]
-        offsets = [(int(c), p.offset) for c, p in zip(choice, own, strict=True)]
+        slopes = [(c, p.slope) for c, p in zip(share, own, strict=True)]
+        offsets = [(c, p.offset) for c, p in zip(choice, own, strict=True)]
         self._equal([(y, -1.0), *slopes, *offsets], 0.0)
         ones = np.ones(len(own))
         self.program.at_least(self._rows((share, ones), (choice, -starts)), zero)
