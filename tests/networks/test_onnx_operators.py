@@ -337,7 +337,28 @@ def constants() -> None:
     case("folded parts", parts, (3,), 11, a=weights(2, 3))
 
 
-for table in (convolutions, products, elementwise, smooth, branches, resizes, shapes, paddings, pools, constants):
+def choices() -> None:
+    pair = {"a": np.asarray([1, 2, 3], np.int64), "b": np.asarray([3, 2, 1], np.int64)}
+    for name in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"):
+        nodes = [node(name, "ab", "c"), node("Cast", "c", "f", to=TensorProto.FLOAT), node("Add", "xf")]
+        case(f"constants by {name}", nodes, (3,), 12, 16, 21, **pair)
+    both = {"a": np.asarray([True, True, False]), "b": np.asarray([True, False, False])}
+    for name in ("And", "Or", "Xor"):
+        nodes = [node(name, "ab", "c"), node("Not", "c", "n"), node("Cast", "n", "f", to=TensorProto.FLOAT), node("Add", "xf")]
+        case(f"constants by {name}", nodes, (3,), 12, 21, **both)
+    case("where", [node("Where", "abc", "w"), node("Mul", "xw")], (3,), 9, 16, a=both["a"], b=weights(3), c=weights(1))
+    for mode in (0, 1):
+        nodes = [node("Mod", "ab", "m", fmod=mode), node("Cast", "m", "f", to=TensorProto.FLOAT), node("Add", "xf")]
+        case(f"mod {mode}", nodes, (3,), 10, 13, a=whole(-7, 7, 9), b=whole(3, -2, 4))
+    counted = [node("Range", "abc", "r"), node("Cast", "r", "f", to=TensorProto.FLOAT), node("Add", "xf")]
+    steps = {n: np.asarray(v, np.int64) for n, v in zip("abc", (1, 8, 3), strict=True)}
+    case("range", counted, (3,), 11, 21, **steps)
+    case("size", [node("Size", "a", "s"), node("Cast", "s", "f", to=1), node("Mul", "xf")], (3,), 9, 13, a=weights(2, 3))
+    case("expand", [node("Expand", "as", "e"), node("Add", "xe")], (2, 3), 8, 13, a=weights(3), s=whole(1, 2, 3))
+    case("expand to the same", [node("Expand", "xs", "e"), node("Relu", "e")], (2, 3), 8, 13, s=whole(2, 1))
+
+
+for table in (convolutions, products, elementwise, smooth, branches, resizes, shapes, paddings, pools, constants, choices):
     table()
 
 

@@ -21,6 +21,9 @@ OPSETS = range(7, 23)
 FITS = (IndexError, ValueError, RuntimeError, KeyError, TypeError, ZeroDivisionError, OverflowError)
 """What NumPy and torch raise where arguments do not fit a node."""
 
+TRIED = 0.0, 0.5, 1.0
+"""What every input is set to when the graph is tried: a quotient may not be defined at one of them."""
+
 
 class Reader:
     """Reads one model. name: the file, for messages. folder: where its external data may lie."""
@@ -57,11 +60,12 @@ class Reader:
     def _tried(self, graph: Graph) -> Graph:
         """The graph, once it has computed one example: torch checks less where only shapes are asked for."""
         try:
-            finite = bool(graph(torch.zeros(1, *graph.input_shape, dtype=self.dtype)).isfinite().all())
+            points = [torch.full((1, *graph.input_shape), value, dtype=self.dtype) for value in TRIED]
+            finite = any(bool(graph(x).isfinite().all()) for x in points)
         except FITS as error:
             raise InputError(f"{self.name} cannot be computed: {str(error).splitlines()[0]}") from error
         if not finite:
-            raise InputError(f"{self.name} gives NaN or infinities for an input of zeros")
+            raise InputError(f"{self.name} gives NaN or infinities for inputs of zeros, halves and ones")
         return graph
 
     def _input(self, value: onnx.ValueInfoProto) -> tuple[Shape, bool, bool]:
@@ -72,10 +76,10 @@ class Reader:
             raise UnsupportedError(f"{self.name}: the input `{value.name}` is not of type float or double")
         if tensor.elem_type == TensorProto.DOUBLE and self.dtype != torch.float64:
             raise UnsupportedError(f"{self.name} computes in doubles; read it with dtype=torch.float64")
-        if len(dims) == 1 and dims[0] > 0:
+        if dims and min(dims) > 0 and (len(dims) == 1 or dims[0] > 1):
             return tuple(dims), False, True
-        if len(dims) < 2 or min(dims[1:]) < 1 or dims[0] > 1:
-            told = "a batch axis that is free or 1, then fixed axes; or a single fixed axis"
+        if len(dims) < 2 or min(dims[1:]) < 1:
+            told = "a batch axis that is free or 1, then fixed axes; or fixed axes alone, for one example"
             shown = [d or "?" for d in dims]
             raise UnsupportedError(f"{self.name}: the input `{value.name}` has shape {shown}; supported: {told}")
         return tuple(dims[1:]), True, dims[0] == 1

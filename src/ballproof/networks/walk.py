@@ -14,7 +14,8 @@ from ballproof.errors import UnsupportedError
 from ballproof.graph import GraphBuilder
 from ballproof.networks.aliases import Aliases
 from ballproof.networks.aten import TRANSLATORS
-from ballproof.networks.aten.site import Ref, Site, Unmodelled
+from ballproof.networks.aten.site import Masked, Ref, Site, Unmodelled
+from ballproof.networks.aten.table import TAKE_MASKED
 from ballproof.networks.constants import Constants
 from ballproof.networks.names import Names
 from ballproof.networks.sizes import Sizes
@@ -64,8 +65,7 @@ class Walk:
             return self.found[node.args[0]][node.args[1]]  # type: ignore[index]
         self.aliases.check(node)
         arguments = bound_arguments(node, self._resolved)
-        for unmodelled in parts_of(arguments.values(), Unmodelled):
-            raise UnsupportedError(f"reads {unmodelled}, which is not modelled; supported: the values")
+        _check_readable(node, arguments)
         found = self._value(node, arguments, label, source)
         self._check(node, found)
         for changed in self.aliases.enter(node):
@@ -73,7 +73,7 @@ class Walk:
         return found
 
     def _value(self, node: Fx, arguments: dict[str, object], label: str, source: str) -> object:
-        refs = list(refs_of(arguments.values()))
+        refs = [*refs_of(arguments.values()), *(m.ref for m in parts_of(arguments.values(), Masked))]
         for changed in self.aliases.mutated(node):
             if self.found[changed] in self.constants.given:
                 what = f"changes `{self.found[changed]}` in place"
@@ -96,9 +96,10 @@ class Walk:
     def _check(self, node: Fx, found: object) -> None:
         """Our shapes are the exporter's; a difference would be a wrong translator, so nothing is answered."""
         refs = found if isinstance(found, list) else [found]
-        for ref, value in zip(refs, _values(node), strict=True):
-            if isinstance(ref, Unmodelled):
+        for given, value in zip(refs, _values(node), strict=True):
+            if isinstance(given, Unmodelled):
                 continue
+            ref = given.ref if isinstance(given, Masked) else given
             ours = self.builder.shape(ref)
             if self.builder.nodes[ref].varies and ours != self.sizes.per_example(value):
                 raise UnsupportedError(f"read as shape {ours}, but torch says {tuple(value.shape)}; please report it")
@@ -114,6 +115,14 @@ def bound_arguments(node: Fx, resolved: Callable[[object], object]) -> dict[str,
         given = node.args[index] if index < len(node.args) else node.kwargs.get(argument.name, argument.default_value)
         bound[argument.name] = resolved(given)
     return bound
+
+
+def _check_readable(node: Fx, arguments: dict[str, object]) -> None:
+    for unmodelled in parts_of(arguments.values(), Unmodelled):
+        raise UnsupportedError(f"reads {unmodelled}, which is not modelled; supported: the values")
+    for masked in parts_of(arguments.values(), Masked):
+        if target_name(node) not in TAKE_MASKED:
+            raise UnsupportedError(f"reads {masked}; supported: masks that are added or filled in just before a softmax")
 
 
 def refs_of(values: Iterable[object]) -> Iterable[Ref]:

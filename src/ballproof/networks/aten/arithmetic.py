@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ballproof.networks import composed
-from ballproof.networks.aten.site import Ref, Site
+from ballproof.networks.aten import masks
+from ballproof.networks.aten.site import Masked, Ref, Site
 from ballproof.networks.aten.sketch import AtenSketch
 from ballproof.networks.aten.table import translates
 from ballproof.operations.arithmetic import Add, Multiply, Negate, Subtract
@@ -22,8 +23,11 @@ def _times(x: object, factor: float) -> object:
     return x * factor  # type: ignore[operator]
 
 
-@translates("aten.add.Tensor", "aten.add.Scalar")
-def add(site: Site) -> Ref:
+@translates("aten.add.Tensor", "aten.add.Scalar", masked=True)
+def add(site: Site) -> Ref | Masked:
+    """A term that is -infinity at some places masks the sum there."""
+    if site.number("alpha") == 1:
+        return masks.total(site, masks.operand(site, "self"), masks.operand(site, "other"))
     return site.add(Add(), site.ref("self"), scaled(site, site.operand("other"), site.number("alpha"), "alpha"))
 
 

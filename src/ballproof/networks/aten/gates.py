@@ -1,17 +1,14 @@
-"""Functions of two branches, choices by a constant mask, and scalar functions of several nodes."""
+"""Functions of two branches, and scalar functions of several nodes."""
 
 from __future__ import annotations
 
 from math import log
 
-import torch
-from torch import Tensor
-
 from ballproof.networks import composed, composed_more
 from ballproof.networks.aten.site import Ref, Site
 from ballproof.networks.aten.sketch import AtenSketch
 from ballproof.networks.aten.table import translates
-from ballproof.operations.arithmetic import Add, Multiply, Subtract
+from ballproof.operations.arithmetic import Add, Subtract
 from ballproof.operations.erf import Erf
 from ballproof.operations.exp import Exp
 from ballproof.operations.leaky_relu import LeakyRelu
@@ -117,38 +114,3 @@ def clamp_min(site: Site) -> Ref:
 @translates("aten.clamp_max.Tensor")
 def clamp_max(site: Site) -> Ref:
     return Ref(composed_more.clipped(AtenSketch(site), site.ref("self"), None, site.ref("max")))
-
-
-@translates("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf")
-def where(site: Site) -> Ref:
-    """mask * a + (1 - mask) * b: exact, as a mask is 0 or 1."""
-    return chosen(site, site.ref("condition"), site.operand("self"), site.operand("other"))
-
-
-@translates("aten.masked_fill.Scalar", "aten.masked_fill.Tensor")
-def masked_fill(site: Site) -> Ref:
-    return chosen(site, site.ref("mask"), site.operand("value"), site.ref("self"))
-
-
-def chosen(site: Site, condition: Ref, yes: Ref, no: Ref) -> Ref:
-    """`yes` where the constant condition holds, `no` elsewhere."""
-    if site.varies(condition):
-        raise site.refuse("a choice by a value that depends on the input", "by a constant mask; relu, clamp, maximum")
-    terms = []
-    for ref, holds, part in ((yes, True, "chosen"), (no, False, "others")):
-        mask = site.call(f"{part}.mask", _as_number, condition, holds, site.like.dtype)
-        if not site.varies(ref):
-            terms.append(site.call(part, _kept, ref, condition, holds, site.like.dtype))
-        else:
-            terms.append(site.add(Multiply(), ref, mask, part=part))
-    return site.add(Add(), *sorted(terms, key=lambda t: not site.varies(t)))
-
-
-def _as_number(condition: Tensor, holds: bool, dtype: torch.dtype) -> Tensor:
-    return (condition.bool() if holds else ~condition.bool()).to(dtype)
-
-
-def _kept(value: Tensor, condition: Tensor, holds: bool, dtype: torch.dtype) -> Tensor:
-    """The constant where the condition is as wanted, 0 elsewhere, also where the constant is infinite."""
-    keep = condition.bool() if holds else ~condition.bool()
-    return torch.where(keep, value.to(dtype), torch.zeros((), dtype=dtype, device=value.device))

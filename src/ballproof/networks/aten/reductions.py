@@ -22,9 +22,14 @@ def _same_type(site: Site) -> None:
         raise site.refuse(f"a result of type {site.arguments.get('dtype')}", f"one floating type, here {site.like.dtype}")
 
 
-@translates("aten.softmax.int", "aten._softmax.default", "aten.special_softmax.default")
+@translates("aten.softmax.int", "aten._softmax.default", "aten.special_softmax.default", masked=True)
 def softmax(site: Site) -> Ref:
+    """Masked places are left out, which is exact: their share is 0."""
     _same_type(site)
+    given = site.arguments["self"]
+    if isinstance(given, Masked):
+        axis = site.axis("dim", given.ref)
+        return Ref(composed_more.softmax_of_some(AtenSketch(site), given.ref, axis, given.places))
     return site.add(Softmax(site.axis("dim", site.ref("self"))), site.ref("self"))
 
 
@@ -132,12 +137,3 @@ def _scaled(site: Site, x: str, behind: int) -> Ref:
 
 def _along(value, axes):  # type: ignore[no-untyped-def]
     return value.reshape(-1, *(1 for _ in range(axes)))
-
-
-@translates("aten.scaled_dot_product_attention.default")
-def attention(site: Site) -> Ref:
-    if site.number("dropout_p") or site.arguments["is_causal"] or site.given("attn_mask") or site.arguments["enable_gqa"]:
-        raise site.refuse("attention with a mask, dropout or grouped heads", "plain attention")
-    query, key, value = (site.ref(name) for name in ("query", "key", "value"))
-    scale = site.number("scale") if site.given("scale") else 1 / sqrt(site.shape(query)[-1])
-    return Ref(composed.attention(AtenSketch(site), query, key, value, scale))

@@ -30,6 +30,20 @@ class Unmodelled:
         return self.what
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Masked:
+    """Values that stand at -infinity at some fixed places: finite ones at a node, and where they do not count.
+
+    places: bool, of the node's shape per example. Sums and a softmax know it; whoever else uses it is refused.
+    """
+
+    ref: Ref
+    places: Tensor
+
+    def __repr__(self) -> str:
+        return "values of which some are -infinity"
+
+
 @dataclass(frozen=True, eq=False)
 class Site:
     """Built by the walk for every call that depends on the input.
@@ -54,6 +68,14 @@ class Site:
         if not isinstance(value, Ref):
             raise UnsupportedError(f"argument `{name}` is {value!r}; supported: a tensor")
         return value
+
+    def current(self, ref: str) -> Tensor:
+        """The value of a constant as it is now."""
+        node = self.builder.nodes[ref]
+        if node.operation is None:
+            return self.builder.values[ref]
+        with torch.no_grad():
+            return node.operation.forward(*(self.current(i) for i in node.inputs))
 
     def refs(self, name: str) -> list[Ref]:
         """A list of tensors."""

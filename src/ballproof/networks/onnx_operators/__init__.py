@@ -2,6 +2,7 @@
 
 from ballproof.networks.onnx_operators import (
     arithmetic,
+    choices,
     constants,
     layers,
     matrices,
@@ -17,6 +18,7 @@ from ballproof.networks.onnx_operators.table import TRANSLATORS, translated
 __all__ = [
     "TRANSLATORS",
     "arithmetic",
+    "choices",
     "constants",
     "layers",
     "matrices",

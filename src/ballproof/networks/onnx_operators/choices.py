@@ -8,7 +8,7 @@ import numpy as np
 
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.networks.onnx_operators.constants import MOST_NUMBERS
-from ballproof.networks.onnx_operators.site import Array, Site
+from ballproof.networks.onnx_operators.site import Array, Site, Value
 from ballproof.networks.onnx_operators.table import translates
 
 OF_TWO = {
@@ -74,3 +74,15 @@ def _constants_only(site: Site, supported: str) -> None:
         raise UnsupportedError(f"{site.node.op_type} of a value that depends on the input; supported: {supported}")
 
 
+@translates("Expand", folds=True)
+def expand(site: Site) -> Value | Array:
+    """A constant in a larger shape; what varies only to the shape that it has."""
+    shape = site.integers(1, "a shape")
+    if site.varies(0):
+        if np.broadcast_shapes(tuple(shape), site.shape(0)) != site.shape(0):
+            raise UnsupportedError(f"Expand of {site.shape(0)} to {shape}; supported: repetition by Concat, or of a constant")
+        return site.value(0)
+    x = site.array(0, "x")
+    if prod(np.broadcast_shapes(tuple(shape), x.shape)) > MOST_NUMBERS:
+        raise InputError(f"an expansion to {shape}, expected at most {MOST_NUMBERS} entries")
+    return np.array(np.broadcast_to(x, np.broadcast_shapes(tuple(shape), x.shape)))
