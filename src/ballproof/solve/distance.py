@@ -34,6 +34,9 @@ SHRINK = 0.8
 CLOSE = 1e-4
 """A violation so near to the proven distance needs no further search."""
 
+INSETS = 1e-8, 1e-5
+"""How far inside the violation, relative to its rows' size, a point is looked for that the network itself confirms."""
+
 PUSHES = torch.cat([torch.zeros(1), 10.0 ** torch.linspace(-12, -2, 41)]).double()
 """A solver's point lies on the edge of the violation; so much further from the center, relatively, it is looked for."""
 
@@ -144,9 +147,9 @@ class _Search:
         if found is None or found.impossible:
             return 0.0 if found is None else float(model.program.column_ends()[1][distance])
         self._pushed(found, model)
-        if self.upper > found.value + CLOSE * max(1.0, found.value):
-            inside = self._nearest(own, model, distance, -10 * TRUSTED)
-            self._pushed(inside or found, model)
+        for inset in INSETS:
+            if self.upper > found.bound + CLOSE * max(1.0, found.bound) and not self.task.clock.over:
+                self._pushed(self._nearest(own, model, distance, -inset) or found, model)
         return max(found.bound, 0.0) - 10 * FEASIBILITY
 
     def _nearest(self, own: list[int], model: MixedProgram, distance: int, slack: float) -> Found | None:

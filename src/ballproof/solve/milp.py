@@ -12,12 +12,16 @@ from ballproof.bounds.interval import interval_pass
 from ballproof.bounds.lp import l1_rows
 from ballproof.bounds.program import Array
 from ballproof.errors import BallproofError, InputError, UnsupportedError
+from ballproof.operations.stairs import Jump
 from ballproof.problems import L1, Box, Linf
 from ballproof.solve.clock import Answer, Task
 from ballproof.solve.milp_pieces import refuse_curved
 from ballproof.solve.milp_program import MixedProgram
 from ballproof.solve.milp_solver import TRUSTED, Found, copied, largest_row, least
 from ballproof.solve.neurons import tight_pass
+
+BESIDE = 1e-5
+"""How far from a jump a counterexample is looked for, where the program's own point lies on the jump."""
 
 
 def milp(task: Task) -> Answer:
@@ -29,9 +33,11 @@ def milp(task: Task) -> Answer:
     """
     refuse(task)
     with torch.no_grad():
-        model = modelled(task)
-        found = _Groups(task, model)
-        return found.run()
+        answer = _Groups(task, modelled(task)).run()
+        if answer.decided or not any(isinstance(n.operation, Jump) for n in task.graph.varying):
+            return answer
+        beside = _Groups(task, modelled(task, BESIDE)).run()
+        return answer if beside.counterexample is None else beside
 
 
 def refuse(task: Task) -> None:
@@ -43,19 +49,19 @@ def refuse(task: Task) -> None:
     refuse_curved(task.graph)
 
 
-def modelled(task: Task) -> MixedProgram:
+def modelled(task: Task, inset: float = 0.0) -> MixedProgram:
     """The program of the network on the region, on intervals with optimised slopes."""
-    model, region = on_box(task), double(task).region
+    model, region = on_box(task, inset), double(task).region
     if isinstance(region, L1):
         l1_rows(model.program, region, model.composition.written[model.graph.input].first)
     return model
 
 
-def on_box(task: Task) -> MixedProgram:
+def on_box(task: Task, inset: float = 0.0) -> MixedProgram:
     """The same with the region's box in place of the region; the intervals are those of the region."""
     exact = double(task)
     box = exact.region.box()
-    return MixedProgram(exact.graph, box, {**interval_pass(exact.graph, box), **tight_pass(exact).intervals})
+    return MixedProgram(exact.graph, box, {**interval_pass(exact.graph, box), **tight_pass(exact).intervals}, inset)
 
 
 def double(task: Task) -> Task:

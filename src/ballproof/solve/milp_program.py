@@ -33,11 +33,14 @@ Terms = Sequence[tuple[int | np.integer[Any], float]]
 class MixedProgram(Triangle):
     """The program of one example, complete once this is built. `whole` holds the columns that are 0 or 1.
 
+    inset: how far from a jump its two sides end. Above 0 the program no longer encloses the network and proves nothing; its
+    points are those that floats can show.
     Raises `UnsupportedError` for an operation that is not piecewise linear.
     """
 
-    def __init__(self, graph: Graph, box: Interval, known: Mapping[str, Interval]) -> None:
+    def __init__(self, graph: Graph, box: Interval, known: Mapping[str, Interval], inset: float = 0.0) -> None:
         self.whole: list[int] = []
+        self.inset = inset
         super().__init__(graph, box, known)
 
     def _hull(self, operation: Scalar, x: Interval, constants: list[Tensor], before: int, after: int) -> None:
@@ -79,8 +82,9 @@ class MixedProgram(Triangle):
     def _segments(self, own: list[Piece], ends: tuple[float, float], x: int, y: int) -> None:
         """One piece is chosen, and x and y lie on it: x is the sum of a share for each piece, 0 for all but the chosen."""
         choice = self._binaries(len(own))
-        starts = np.array([max(p.start, ends[0]) for p in own])
-        stops = np.array([min(p.end, ends[1]) for p in own])
+        starts = np.array([max(p.start + self.inset * p.open, ends[0]) for p in own])
+        stops = np.array([min(p.end - self.inset * p.open, ends[1]) for p in own])
+        starts, stops = np.minimum(starts, ends[1]), np.maximum(stops, ends[0])
         zero = np.zeros(len(own))
         low, high = (torch.from_numpy(e) for e in (np.minimum(starts, zero), np.maximum(stops, zero)))
         share = self.program.variables(Interval(low, high), "a piece") + np.arange(len(own))

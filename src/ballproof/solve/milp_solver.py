@@ -45,7 +45,8 @@ def least(
 
     target: a point of this value is good enough to stop. gap: so is a bound that is so near.
     """
-    highs = Solver(program).highs
+    solver = Solver(program)
+    highs = solver.highs
     kinds = np.full(len(whole), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
     highs.changeColsIntegrality(len(whole), np.asarray(whole, dtype=np.int32), kinds)
     highs.changeColsCost(len(cost), np.arange(len(cost), dtype=np.int32), cost)
@@ -61,7 +62,13 @@ def least(
     for name, value in options.items():
         highs.setOptionValue(name, value)
     highs.run()
-    return _found(highs)
+    found = _found(highs)
+    if whole or found.impossible:
+        return found
+    # without whole numbers the solver has no bound of a search, but multipliers, which prove one
+    multipliers = np.asarray(highs.getSolution().row_dual)
+    known = found.complete and len(multipliers) == len(solver.low)
+    return replace(found, bound=solver.dual_value(cost, multipliers) if known else float("-inf"))
 
 
 def _found(highs: highspy.Highs) -> Found:
