@@ -24,6 +24,8 @@ class Walk:
     momentum: float = 0.5
 
 
+SAMPLES = 10_000
+
 QUICK, THOROUGH, LONG = Walk(20, 20), Walk(50, 100), Walk(200, 150, 0.1, 0.8)
 
 
@@ -36,17 +38,17 @@ def falsify(task: Task, clock: Clock, walk: Walk, seed: int = 0) -> Tensor | Non
 
     Every restart walks `steps` steepest steps of the region's norm, projected back. The groups of the property take turns;
     every other restart descends on the largest row of its group, the others on the sum of all rows that are not met yet.
-    Price: `walk.steps` forward and backward passes of `walk.restarts` points.
+    A region of several examples has one walk in each. Price: `walk.steps` forward and backward passes of `walk.restarts` points.
     """
-    restarts, steps = walk.restarts, walk.steps
-    region, asked = task.region, task.property
-    generator, loss = torch.Generator().manual_seed(seed), _Loss.of(asked, restarts)
-    many, soft = region[[0] * restarts], softened(task.graph)
+    region, asked, steps = task.region, task.property, walk.steps
+    many = region if region.batch > 1 else region[[0] * walk.restarts]
+    generator, loss = torch.Generator().manual_seed(seed), _Loss.of(asked, many.batch)
+    soft = softened(task.graph)
     with torch.no_grad():
         points = many.sample(generator)
         if not seed:
             points[0] = region.project(region.box().center)[0]
-    reach, momentum = region.box().radius, torch.zeros_like(points)
+    reach, momentum = many.box().radius, torch.zeros_like(points)
     for number in range(steps):
         rate = walk.step * next(share for until, share in SCHEDULE if number < until * steps)
         leaf = points.detach().requires_grad_()
@@ -63,6 +65,21 @@ def falsify(task: Task, clock: Clock, walk: Walk, seed: int = 0) -> Tensor | Non
             return None
     with torch.no_grad():
         return _confirmed(task, asked.values(task.graph(points)), points)
+
+
+def sampled(task: Task, clock: Clock, count: int, seed: int = 0) -> Tensor | None:
+    """A confirmed counterexample among `count` random points, or None.
+
+    Many of the points have some coordinates at an end: where inputs are few, pockets that no walk enters touch the border.
+    """
+    generator, region = torch.Generator().manual_seed(seed), task.region[[0] * SAMPLES]
+    for _ in range(max(1, count // SAMPLES)):
+        with torch.no_grad():
+            points = region.sample(generator)
+            found = _confirmed(task, task.property.values(task.graph(points)), points)
+        if found is not None or clock.over:
+            return found
+    return None
 
 
 def _confirmed(task: Task, values: Tensor, points: Tensor) -> Tensor | None:

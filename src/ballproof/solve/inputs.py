@@ -18,16 +18,19 @@ from ballproof.solve.clock import Answer, Clock, Task
 from ballproof.solve.falsify import Walk, falsify
 from ballproof.values import Interval
 
-WIDEST_BATCH = 1024
-"""Boxes that are bounded together: enough to keep two cores busy, few enough that an answer is never far."""
+NARROWEST_BATCH, WIDEST_BATCH = 64, 4096
+"""Boxes that are bounded together: enough to keep the cores busy, few enough that the clock is looked at often."""
+
+ROUND = 0.2, 0.5
+"""Seconds of a round below which the next one takes twice as many boxes, and above which it takes half."""
 
 FEWEST = 64
 """With fewer boxes than this at hand each is cut more than once, so that none of the first rounds is wasted."""
 
-WALKS = 8
-"""Rounds between two walks for a counterexample."""
+WALKERS = 32
+"""Boxes of each round in which a counterexample is walked for."""
 
-SHORT = Walk(16, 24, 0.1, 0.8)
+SHORT = Walk(1, 16, 0.2, 0.7)
 
 ROUNDS = 2
 """How often the lines clip a box; what a further round gains is hardly ever worth it."""
@@ -93,32 +96,38 @@ class InputSplitting:
         self.property = task.property
         self.kept = [i for n in self.graph.varying if isinstance(n.operation, Nonlinear) for i in n.inputs]
         self.kept = [k for k in dict.fromkeys(self.kept) if self.graph.node[k].varies and k != self.graph.input]
-        self.leaves = 0
+        self.leaves, self.size = 0, 4 * NARROWEST_BATCH
         box = task.region.box()
         worst = torch.full((box.lower.shape[0],), -torch.inf, dtype=box.lower.dtype)
         self.stack = [Boxes(box.lower.flatten(1), box.upper.flatten(1), {}, worst)]
 
     def run(self, clock: Clock | None = None) -> Answer:
         """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
-        clock, stack, rounds = clock or self.task.clock, self.stack, 0
+        clock, stack = clock or self.task.clock, self.stack
         with torch.no_grad():
             while stack:
                 if clock.over:
                     return self._unfinished(stack)
-                boxes = _popped(stack)
-                self.leaves += len(boxes)
+                start = clock.spent
+                boxes = _popped(stack, self.size)
+                self.leaves, full = self.leaves + len(boxes), len(boxes) == self.size
                 boxes, planes = self._bounded(boxes)
+                self._paced(clock.spent - start, full)
                 if not len(boxes):
                     continue
                 if (found := self._searched(boxes, planes)) is not None:
-                    return Answer(False, counterexample=found, leaves=self.leaves)
-                rounds += 1
-                if rounds % WALKS == 0 and (found := self._walked(boxes)) is not None:
                     return Answer(False, counterexample=found, leaves=self.leaves)
                 boxes, planes = self._clipped(boxes, planes)
                 if len(boxes):
                     stack.append(self._split(boxes, planes))
         return Answer(True, bound=0.0, leaves=self.leaves)
+
+    def _paced(self, seconds: float, full: bool) -> None:
+        """The next round's boxes, by what this one's took."""
+        if seconds > ROUND[1]:
+            self.size = max(NARROWEST_BATCH, self.size // 2)
+        elif seconds < ROUND[0] and full:
+            self.size = min(WIDEST_BATCH, 2 * self.size)
 
     def _unfinished(self, stack: list[Boxes]) -> Answer:
         bound = min(float(b.worst.min()) for b in stack)
@@ -150,14 +159,17 @@ class InputSplitting:
         slope = planes.slope[torch.arange(len(boxes)), query]
         corner = torch.where(slope >= 0, boxes.lower, boxes.upper)
         points = torch.cat([(boxes.lower + boxes.upper) / 2, corner]).reshape(-1, *self.graph.input_shape)
-        bad = (self.property.worst(self.property.values(self.graph(points))) <= 0).nonzero().flatten()
-        return self.task.confirm(points[bad[:16]]) if len(bad) else None
+        margins = self.property.worst(self.property.values(self.graph(points)))
+        bad = (margins <= 0).nonzero().flatten()
+        if len(bad) and (found := self.task.confirm(points[bad[:16]])) is not None:
+            return found
+        return self._walked(boxes, margins[: len(boxes)])
 
-    def _walked(self, boxes: Boxes) -> Tensor | None:
-        """A short walk for a counterexample, from inside the box whose proven margin is worst."""
-        at = int(boxes.worst.argmin())
+    def _walked(self, boxes: Boxes, middles: Tensor) -> Tensor | None:
+        """Short walks for a counterexample, inside the boxes whose middles are nearest to one."""
+        at = middles.topk(min(WALKERS, len(boxes)), largest=False).indices
         shape = self.graph.input_shape
-        box = Box(boxes.lower[at].reshape(1, *shape), boxes.upper[at].reshape(1, *shape))
+        box = Box(boxes.lower[at].reshape(-1, *shape), boxes.upper[at].reshape(-1, *shape))
         return falsify(replace(self.task, region=box), self.task.clock, SHORT, seed=self.leaves)
 
     def _open(self, least: Tensor) -> Tensor:
@@ -201,9 +213,9 @@ class InputSplitting:
         return boxes
 
 
-def _popped(stack: list[Boxes]) -> Boxes:
-    """The youngest boxes, as many as are bounded together."""
-    parts, room = [], WIDEST_BATCH
+def _popped(stack: list[Boxes], room: int) -> Boxes:
+    """The youngest boxes, as many as there is room for."""
+    parts = []
     while stack and room > 0:
         top = stack.pop()
         if len(top) > room:

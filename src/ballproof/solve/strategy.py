@@ -14,7 +14,7 @@ from ballproof.graph import Graph
 from ballproof.graph.fuse import fused, on_free_inputs
 from ballproof.problems import Box, Linf, Property, Region
 from ballproof.solve.clock import Answer, Clock, Confirm, Task
-from ballproof.solve.falsify import LONG, QUICK, THOROUGH, Walk, falsify
+from ballproof.solve.falsify import LONG, QUICK, THOROUGH, Walk, falsify, sampled
 from ballproof.solve.inputs import InputSplitting
 from ballproof.solve.neurons import NeuronSplitting
 from ballproof.verdict import Status, Verdict
@@ -23,6 +23,8 @@ ENGINES = ("auto", "attack", "bounds", "inputs", "neurons", "milp", "smt")
 
 FEW_INPUTS = 12
 """Up to so many inputs boxes are the better parts; beyond, neurons get their turn as well."""
+
+MANY_SAMPLES = 100_000
 
 MANY_INPUTS = 64
 """Beyond so many inputs halving one of them tells next to nothing."""
@@ -120,7 +122,9 @@ def _mixed(task: Task) -> Iterator[tuple[str, Callable[[], Answer]]]:
     yield "attack", lambda: _attack(task, QUICK)
     yield "bounds", lambda: _bounds(task, "crown")
     if boxed and count <= FEW_INPUTS:
-        yield "attack", lambda: _attack(replace(task, clock=task.clock.part(0.1)), LONG, LONG, LONG)
+        soon = replace(task, clock=task.clock.part(0.1))
+        yield "attack", lambda: Answer(False, counterexample=sampled(soon, soon.clock, MANY_SAMPLES))
+        yield "attack", lambda: _attack(soon, LONG, LONG, LONG)
         yield "inputs", InputSplitting(task).run
         return
     yield "attack", lambda: _attack(replace(task, clock=task.clock.part(0.15)), THOROUGH, LONG)
