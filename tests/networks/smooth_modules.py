@@ -99,6 +99,68 @@ class Heads(nn.Module):
         return x + self.attention(x, x, x)[0]
 
 
+class Masking(nn.Module):
+    """Self-attention with two heads whose scores go through `mask`, which may use the buffers `below` and `ends`."""
+
+    def __init__(self, mask: Callable[[Masking, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.all, self.mask = nn.Linear(6, 18), mask
+        self.register_buffer("below", torch.ones(3, 3).tril())
+        self.register_buffer("ends", torch.zeros(3, 3).masked_fill(torch.ones(3, 3).triu(1) > 0, float("-inf")))
+
+    def heads(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.unflatten(2, (2, 3)).transpose(1, 2) for part in self.all(x).chunk(3, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.heads(x)
+        scores = self.mask(self, query @ key.transpose(2, 3))
+        return (scores.softmax(3) @ value).transpose(1, 2).flatten(2)
+
+
+class Fused(Masking):
+    """The same by the library's one call; `mask` gives its arguments."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(*self.heads(x), **self.mask(self, x)).transpose(1, 2).flatten(2)  # type: ignore[arg-type]
+
+
+class Causal(nn.Module):
+    """Layers of the library with their mask."""
+
+    def __init__(self, encoder: bool, **settings: object) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(6), enable_nested_tensor=False) if encoder else None
+        self.attention, self.settings = nn.MultiheadAttention(6, 2, batch_first=True), settings
+        self.register_buffer("ends", nn.Transformer.generate_square_subsequent_mask(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.encoder is not None:
+            return self.encoder(x, mask=self.ends, **self.settings)
+        return self.attention(x, x, x, attn_mask=self.ends < 0, need_weights=False, **self.settings)[0]
+
+
+MASKS: dict[str, Callable[[Masking, Tensor], Tensor]] = {
+    "filled": lambda m, s: s.masked_fill(m.below == 0, float("-inf")),
+    "filled by a mask of its own": lambda m, s: s.masked_fill(torch.ones(3, 3).triu(1) > 0, float("-inf")),
+    "filled in place": lambda m, s: s.clone().masked_fill_(m.below == 0, float("-inf")),
+    "added": lambda m, s: m.ends + s,
+    "chosen": lambda m, s: torch.where(m.below > 0, s, float("-inf")),
+    "chosen from a table": lambda m, s: torch.where(m.below > 0, s, m.ends.T.double()),
+    "one key for all": lambda m, s: s.masked_fill(torch.arange(3) == 1, float("-inf")),
+    "rows alike": lambda m, s: s.masked_fill(torch.tensor([[0, 1, 0], [1, 0, 0], [0, 1, 0]]) > 0, float("-inf")),
+    "twice": lambda m, s: s.masked_fill(m.below == 0, float("-inf")) + torch.tensor([0.5, -1.0, float("-inf")]) + 0.5,
+    "dropped": lambda m, s: F.dropout(s + m.ends, 0.1, m.training),
+    "far below": lambda m, s: s.masked_fill(m.below == 0, -1e9),
+    "in another order": lambda m, s: s.masked_fill(m.below.flip(0) == 0, float("-inf")),
+}
+
+FUSED: dict[str, Callable[[Masking, Tensor], Tensor]] = {
+    "causal": lambda m, x: {"is_causal": True},  # type: ignore[dict-item, return-value]
+    "by truth": lambda m, x: {"attn_mask": m.below.bool()},  # type: ignore[dict-item, return-value]
+    "by numbers": lambda m, x: {"attn_mask": m.ends + 0.25, "scale": 0.5},  # type: ignore[dict-item, return-value]
+}
+
 SCALARS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
@@ -194,6 +256,10 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
         lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 3, 8, batch_first=True), 2, enable_nested_tensor=False),
         (3, 6),
     ),
+    **{f"scores {name}": (lambda f=f: Masking(f), (3, 6)) for name, f in MASKS.items()},  # type: ignore[misc]
+    **{f"attention {name}": (lambda f=f: Fused(f), (3, 6)) for name, f in FUSED.items()},  # type: ignore[misc]
+    "causal heads": (lambda: Causal(False), (3, 6)),
+    "causal transformer": (lambda: Causal(True, is_causal=True), (3, 6)),
     "one convolution unfolded": (lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.Unfold(2), nn.Flatten()), (2, 4, 4)),
     "shuffled": (lambda: nn.Sequential(nn.Conv2d(2, 4, 2), nn.PixelShuffle(2), nn.PixelUnshuffle(2)), (2, 4, 4)),
     "channels shuffled": (lambda: nn.Sequential(nn.Conv2d(2, 4, 2), nn.ChannelShuffle(2)), (2, 4, 4)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
@@ -57,6 +57,16 @@ def without_gradients(self: nn.Module, x: Tensor) -> Tensor:
     return y + x
 
 
+def hidden(x: Tensor, places: Iterable[int]) -> Tensor:
+    return x.masked_fill(torch.tensor([k in places for k in range(4)]), float("-inf"))
+
+
+def per_head(x: Tensor) -> Tensor:
+    below = torch.ones(4, 4).triu(1) > 0
+    scores = (x[:, :, None] + x[:, None, :])[:, None].repeat(1, 2, 1, 1)
+    return scores.masked_fill(torch.stack([below, below.T]), float("-inf")).softmax(3)
+
+
 REFUSED: list[tuple[str, Callable[[nn.Module, Tensor], object], tuple[str, ...]]] = [
     ("sinh", lambda s, x: x.sinh(), ("node `sinh`", "aten.sinh.default", "Linear", "ballproof/operations/")),
     ("order", lambda s, x: s.fc(x).sort(1)[0], ("node `sort`", "an order of values that depends on the input", "amax")),
@@ -67,6 +77,13 @@ REFUSED: list[tuple[str, Callable[[nn.Module, Tensor], object], tuple[str, ...]]
     ("base of both signs", lambda s, x: torch.pow(-2.0, s.fc(x)), ("node `pow`", "positive base")),
     ("cut logit", lambda s, x: torch.logit(x, 0.1), ("node `logit`", "clamp")),
     ("moving power", lambda s, x: torch.pow(x.abs() + 1, s.fc(x)), ("node `pow`", "fixed number")),
+    ("all masked", lambda s, x: hidden(x, range(4)).softmax(1), ("node `softmax`", "every place is masked")),
+    ("masked rectifier", lambda s, x: hidden(x, [1]).relu(), ("node `relu`", "some are -infinity", "before a softmax")),
+    ("masked output", lambda s, x: hidden(s.fc(x), [1]), ("returns values of which some are -infinity",)),
+    ("product with a mask", lambda s, x: x * hidden(torch.ones(4), [1]), ("node `mul`", "holds -infinity")),
+    ("raised", lambda s, x: s.fc(x).masked_fill(torch.arange(4) > 2, float("inf")), ("node `masked_fill`", "+infinity")),
+    ("moving mask", lambda s, x: s.fc(x).masked_fill(x > 0, 1.0), ("node `gt`", "a comparison")),
+    ("masks for each head", lambda s, x: per_head(s.fc(x)), ("node `softmax`", "differs along the axes [1, 2]")),
     ("crossed clamp", lambda s, x: x.clamp(1, 0), ("node `clamp`", "low < high")),
     ("einsum", lambda s, x: torch.einsum("bi,ij->bj", x, s.fc.weight), ("node `einsum`", "aten.einsum.default")),
     ("matmul", lambda s, x: x[:, None] @ s.fc(x)[:, None, :, None], ("node `matmul`", "gives the shape")),
@@ -199,6 +216,7 @@ LAYERS = {
     "projected": (nn.LSTM(4, 4, batch_first=True, proj_size=2), "proj_size=0"),
     "attention time first": (nn.MultiheadAttention(4, 2), "batch_first=True"),
     "attention with key biases": (nn.MultiheadAttention(4, 2, batch_first=True, add_bias_kv=True), "no mask"),
+    "padded": (nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), "padding mask"),
 }
 
 
@@ -212,6 +230,8 @@ def test_layers_with_other_settings_are_refused_and_left_as_they_were(name: str)
             self.layer = layer
 
         def forward(self, x: Tensor) -> Tensor:
+            if isinstance(self.layer, nn.TransformerEncoderLayer):
+                return self.layer(x, src_key_padding_mask=x[:, :, 0] * 0)
             return (self.layer(x, x, x) if isinstance(self.layer, nn.MultiheadAttention) else self.layer(x))[0]  # type: ignore[no-any-return]
 
     with pytest.raises(UnsupportedError, match=said):

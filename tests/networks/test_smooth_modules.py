@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from smooth_modules import MODULES
+from smooth_modules import MASKS, MODULES, Masking
 
 from ballproof.bounds import bound
+from ballproof.errors import InputError
 from ballproof.networks import read_module
 from ballproof.problems import Linf
 
@@ -36,3 +37,13 @@ def test_samples_lie_inside_the_bounds(name: str, method: str) -> None:
         for _ in range(60):
             y = module(region.sample(generator))
             assert bool((y >= ends.lower - 1e-9).all()) and bool((y <= ends.upper + 1e-9).all())
+
+
+def test_a_mask_that_changes_after_the_reading_is_noticed() -> None:
+    module, x = Masking(MASKS["filled"]).eval(), torch.rand(2, 3, 6)
+    graph = read_module(module, x)
+    module.below *= 2
+    torch.testing.assert_close(graph(x), module(x))
+    module.below[0, 2] = 1
+    with pytest.raises(InputError, match="the mask `eq` holds at other places"):
+        graph(x)

@@ -36,6 +36,7 @@ class Sketch(Protocol):
     def depends(self, name: str) -> bool: ...
     def sizes(self, name: str) -> tuple[int, ...]: ...
     def matrix(self, value: Tensor, part: str) -> str: ...
+    def index(self, value: list[int], part: str) -> str: ...
 
 
 def product(s: Sketch, a: str, b: str, part: str = "") -> str:
@@ -179,10 +180,18 @@ def resampled(s: Sketch, x: str, axis: int, weights: Tensor, part: str) -> str:
     return s.node(turn, mixed, part=part)
 
 
-def attention(s: Sketch, query: str, key: str, value: str, scale: float, mask: str | None = None, part: str = "") -> str:
-    """softmax(scale * query @ key' + mask) @ value on the last two axes."""
+def scores(s: Sketch, query: str, key: str, scale: float) -> str:
+    """scale * query @ key' on the last two axes."""
     axes = len(s.sizes(key)) + 1
     turned = s.node(Permute((*range(axes - 2), axes - 1, axes - 2)), key, part="key")
-    scores = s.node(Multiply(), s.node(MatrixProduct(), query, turned, part="scores"), s.number(scale), part="scaled")
-    scores = scores if mask is None else s.node(Add(), scores, mask, part="masked")
-    return s.node(MatrixProduct(), s.node(Softmax(axes - 1), scores, part="weights"), value, part=part)
+    return s.node(Multiply(), s.node(MatrixProduct(), query, turned, part="scores"), s.number(scale), part="scaled")
+
+
+def weights(s: Sketch, scored: str, axis: int) -> str:
+    """How much each query takes of each value."""
+    return s.node(Softmax(axis), scored, part="weights")
+
+
+def mixed(s: Sketch, shares: str, value: str, part: str = "") -> str:
+    """The values, mixed."""
+    return s.node(MatrixProduct(), shares, value, part=part)

@@ -1,19 +1,26 @@
-"""More functions of several nodes for both readers: gates, shrinking, variances, distances, one axis through a matrix."""
+"""More functions of several nodes for both readers: gates, shrinking, variances, distances, a softmax of some places."""
 
 from __future__ import annotations
 
 from math import log, prod
 
+import torch
+from torch import Tensor
+
 from ballproof.errors import UnsupportedError
 from ballproof.networks.composed import Sketch, maximum, minimum, norm, product, quotient
 from ballproof.operations.arithmetic import Add, Multiply, Negate, Subtract
+from ballproof.operations.concat import Concat
 from ballproof.operations.exp import Exp
+from ballproof.operations.gather import Gather
 from ballproof.operations.linear import Linear
 from ballproof.operations.mean import Mean
 from ballproof.operations.permute import Permute
 from ballproof.operations.power import Power
 from ballproof.operations.relu import Relu
 from ballproof.operations.sigmoid import Sigmoid
+from ballproof.operations.slice import Slice
+from ballproof.operations.softmax import Softmax
 from ballproof.operations.softplus import Softplus
 from ballproof.operations.sum import Sum
 
@@ -98,3 +105,55 @@ def through_matrix(s: Sketch, x: str, axis: int, matrix: str, part: str = "") ->
     axes = (*(a for a in range(rank) if a != axis), axis)
     mapped = s.node(Linear(), s.node(Permute(axes), x, part="turned"), matrix, part="mapped")
     return s.node(Permute(tuple(axes.index(a) for a in range(rank))), mapped, part=part)
+
+
+def picked(s: Sketch, x: str, axis: int, places: list[int], part: str = "") -> str:
+    """Some places of one axis, in this order."""
+    if places == list(range(s.sizes(x)[axis - 1])):
+        return x
+    if places == list(range(places[0], places[-1] + 1)):
+        return s.node(Slice(axis, places[0], places[-1] + 1), x, part=part)
+    return s.node(Gather(axis), x, s.index(places, f"{part}_index"), part=part)
+
+
+def softmax_of_some(s: Sketch, x: str, axis: int, masked: Tensor, part: str = "") -> str:
+    """softmax along one axis among the places that are not masked, and 0 at those that are; exact.
+
+    masked: bool, of the shape of one example. Rows with the same mask share one softmax.
+    """
+    row, table = _rows(masked, axis)
+    groups: dict[tuple[bool, ...], list[int]] = {}
+    for number, pattern in enumerate(table.tolist()):
+        groups.setdefault(tuple(pattern), []).append(number)
+    if any(all(pattern) for pattern in groups):
+        raise UnsupportedError("a softmax of which every place is masked; supported: at least one place that counts")
+    if len(groups) == 1:
+        return _among(s, x, axis, next(iter(groups)), part)
+    found, order = [], []
+    for number, (pattern, rows) in enumerate(groups.items()):
+        found.append(_among(s, picked(s, x, row, rows, f"rows_{number}"), axis, pattern, f"group_{number}"))
+        order += rows
+    joined = s.node(Concat(row), *found, part="groups")
+    return picked(s, joined, row, [order.index(k) for k in range(len(order))], part)
+
+
+def _rows(masked: Tensor, axis: int) -> tuple[int, Tensor]:
+    """The one other axis along which the mask differs, and the mask as a table `(that axis, axis)`."""
+    others = [a for a in range(1, masked.ndim + 1) if a != axis]
+    differs = [a for a in others if not torch.equal(masked, masked.narrow(a - 1, 0, 1).expand_as(masked))]
+    if len(differs) > 1:
+        raise UnsupportedError(f"a mask that differs along the axes {differs}; supported: along one beside the softmax's own")
+    row = differs[0] if differs else 0
+    for a in others:
+        masked = masked if a == row else masked.narrow(a - 1, 0, 1)
+    table = masked.movedim(axis - 1, -1).reshape(-1, masked.shape[axis - 1])
+    return row, table
+
+
+def _among(s: Sketch, x: str, axis: int, masked: tuple[bool, ...], part: str) -> str:
+    """The softmax among the places that count, put back to where they stand."""
+    kept = [k for k, out in enumerate(masked) if not out]
+    if len(kept) == len(masked):
+        return s.node(Softmax(axis), x, part=part)
+    some = s.node(Softmax(axis), picked(s, x, axis, kept, f"{part}_kept"), part=f"{part}_softmax")
+    return through_matrix(s, some, axis, s.matrix(torch.eye(len(masked))[:, kept], f"{part}_places"), part)

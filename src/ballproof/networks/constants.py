@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,17 +31,25 @@ CONVERSIONS = {f"aten.{n}" for n in ("to", "_to_copy", "type_as")}
 
 
 class Constants:
-    """given: the nodes that hold a module's own tensors. fixed: the nodes whose value can never change."""
+    """given: the nodes that hold a module's own tensors. fixed: the nodes whose value can never change.
+
+    endless: the nodes that hold -infinity, as masks do.
+    """
 
     def __init__(self, builder: GraphBuilder, like: Tensor, sizes: Sizes) -> None:
         self.builder, self.like, self.sizes = builder, like, sizes
         self.given: set[Ref] = set()
         self.fixed: set[Ref] = set()
+        self.endless: set[Ref] = set()
+        self.types: dict[Ref, torch.dtype] = {}
 
     def give(self, value: Tensor, name: str, live: bool) -> Ref:
         """A constant that the module holds; live: it can be changed by training or by hand."""
         ref = Ref(self.builder.constant(value, name))
         (self.given if live else self.fixed).add(ref)
+        self.types[ref] = value.dtype
+        if value.is_floating_point() and bool((value == float("-inf")).any()):
+            self.endless.add(ref)
         return ref
 
     def handles(self, node: Fx, varies: bool) -> bool:
@@ -58,6 +67,7 @@ class Constants:
             picks = range(len(_values(node)))
             return [self._one(_call(node, arguments, refs, k), refs, label, source) for k in picks]
         found = self._one(_call(node, arguments, refs), refs, label, source)
+        self.types[found] = node.meta["val"].dtype
         if rows and self.builder.shape(found)[:1] != (1,):
             raise UnsupportedError("a constant whose values depend on the batch size; supported: the same for every example")
         return found
@@ -65,7 +75,8 @@ class Constants:
     def _one(self, call: Call, refs: list[Ref], label: str, source: str) -> Ref:
         if set(refs) <= self.fixed:
             return self._fold(call, [self.builder.values[r] for r in refs], label)
-        return Ref(self.builder.add(call, tuple(refs), label, source))
+        typed = replace(call, types=tuple(self.types.get(r) for r in refs))
+        return Ref(self.builder.add(typed, tuple(refs), label, source))
 
     def _fold(self, call: Call, values: list[Tensor], label: str) -> Ref:
         with torch.no_grad():

@@ -22,7 +22,7 @@ State = tuple[Tensor, ...]
 
 @contextmanager
 def written_out(module: nn.Module) -> Iterator[None]:
-    """Inside, LSTM, GRU, RNN and MultiheadAttention layers of the module run written out."""
+    """Inside, LSTM, GRU, RNN, MultiheadAttention and TransformerEncoder layers of the module run written out."""
     changed = [m for m in module.modules() if type(m) in WRITTEN and "forward" not in vars(m)]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -128,23 +128,42 @@ def _attention(
     average_attn_weights: bool = True,
     is_causal: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """softmax(q k' / sqrt(width)) v for every head (Vaswani et al. 2017)."""
-    masked = key_padding_mask is not None or attn_mask is not None or is_causal
-    if masked or not self.batch_first or query.ndim != 3 or self.bias_k is not None or self.add_zero_attn:
+    """softmax(q k' / sqrt(width) + mask) v for every head (Vaswani et al. 2017); `is_causal` only tells what the mask is."""
+    padded = key_padding_mask is not None or (attn_mask is not None and attn_mask.ndim != 2)
+    if padded or not self.batch_first or query.ndim != 3 or self.bias_k is not None or self.add_zero_attn:
         raise UnsupportedError(
-            "MultiheadAttention with a mask, key biases, a zero key, or the batch behind the time; "
-            "supported: batch_first=True, inputs (batch, time, features), no mask"
+            "MultiheadAttention with a padding mask or one for each head, key biases, a zero key, or the batch behind the "
+            "time; supported: batch_first=True, inputs (batch, time, features), no mask or one `attn_mask` (time, time)"
         )
     same = self._qkv_same_embed_dim
     weights = self.in_proj_weight.chunk(3) if same else (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
     biases = self.in_proj_bias.chunk(3) if self.in_proj_bias is not None else (None, None, None)
     given = zip((query, key, value), weights, biases, strict=True)
     q, k, v = (F.linear(x, w, b).unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x, w, b in given)
-    scores = torch.softmax(q @ k.transpose(2, 3) / self.head_dim**0.5, 3)
+    scores = torch.softmax(_masked(q @ k.transpose(2, 3) / self.head_dim**0.5, attn_mask), 3)
     found = self.out_proj((scores @ v).transpose(1, 2).flatten(2))
     if not need_weights:
         return found, None
     return found, scores.mean(1) if average_attn_weights else scores
+
+
+def _masked(scores: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return scores
+    return scores.masked_fill(mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+
+
+def _encoder(
+    self: nn.TransformerEncoder,
+    src: Tensor,
+    mask: Tensor | None = None,
+    src_key_padding_mask: Tensor | None = None,
+    is_causal: bool | None = None,
+) -> Tensor:
+    """The layers one after another. The library's own looks at the mask's values, which the exporter does not allow."""
+    for layer in self.layers:
+        src = layer(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask)
+    return src if self.norm is None else self.norm(src)
 
 
 WRITTEN: dict[type, Callable[..., Any]] = {
@@ -152,4 +171,5 @@ WRITTEN: dict[type, Callable[..., Any]] = {
     nn.GRU: _recurrent,
     nn.RNN: _recurrent,
     nn.MultiheadAttention: _attention,
+    nn.TransformerEncoder: _encoder,
 }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ballproof.errors import UnsupportedError
 from ballproof.graph import Graph, GraphBuilder
 from ballproof.graph.statistics import own_statistics
+from ballproof.networks.aten.site import Masked
 from ballproof.networks.capture import capture, check_finite, evaluating
 from ballproof.networks.names import Names
 from ballproof.networks.sizes import Sizes
@@ -68,7 +69,8 @@ def _placeholders(walk: Walk, program: ExportedProgram, module: nn.Module, nodes
             continue
         name = targets[node.name]
         value = own[name] if name in own else program.constants[name]
-        check_finite(value, f"constant `{name}`")
+        mask = value.is_floating_point() and not isinstance(value, nn.Parameter)
+        check_finite(value.masked_fill(value == float("-inf"), 0) if mask else value, f"constant `{name}`")
         walk.enter_constant(node, value, name, live=name in own or _is_attribute(module, name, value))
 
 
@@ -105,6 +107,8 @@ def _output(walk: Walk, program: ExportedProgram, node: Fx) -> str:
         raise UnsupportedError("`network` returns several values or a collection; supported: one tensor (batch, *output)")
     (returned,) = node.all_input_nodes
     name = walk.found.get(returned)
+    if isinstance(name, Masked):
+        raise UnsupportedError(f"`network` returns {name}; supported: finite outputs")
     if not isinstance(name, str) or not walk.builder.nodes[name].varies:
         raise UnsupportedError("`network` returns a value that does not depend on its input; is that meant?")
     return str(name)

@@ -80,6 +80,8 @@ class Walk:
                 raise UnsupportedError(f"{what}; supported: a forward without side effects")
         if self.constants.handles(node, any(self.builder.nodes[r].varies for r in refs)):
             return self.constants.value(node, arguments, refs, label, source)
+        if not self.constants.endless.isdisjoint(refs) and target_name(node) not in TAKE_MASKED:
+            raise UnsupportedError("reads a constant that holds -infinity; supported: masks that are added before a softmax")
         translator = TRANSLATORS.get(target_name(node))
         if translator is None:
             raise UnsupportedError(_unknown(node))

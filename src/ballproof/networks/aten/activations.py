@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ballproof.networks import composed
-from ballproof.networks.aten.site import Ref, Site
+from ballproof.networks.aten.site import Masked, Ref, Site
 from ballproof.networks.aten.sketch import AtenSketch
 from ballproof.networks.aten.table import translates
 from ballproof.operations.abs import Abs
@@ -46,11 +46,12 @@ def absolute(site: Site) -> Ref:
     "aten.feature_dropout.default",
     "aten.alpha_dropout.default",
     "aten.feature_alpha_dropout.default",
+    masked=True,
 )
-def dropout(site: Site) -> Ref:
+def dropout(site: Site) -> Ref | Masked:
     if site.arguments["train"] and site.number("p") > 0:
         raise site.refuse("dropout that stays on in evaluation", "dropout that follows `self.training`")
-    return site.ref("input")
+    return site.given_as("input")
 
 
 @translates(
@@ -59,9 +60,10 @@ def dropout(site: Site) -> Ref:
     "aten.contiguous.default",
     "aten.detach.default",
     "aten.positive.default",
+    masked=True,
 )
-def same(site: Site) -> Ref:
-    return site.ref("self")
+def same(site: Site) -> Ref | Masked:
+    return site.given_as("self")
 
 
 @translates(
@@ -71,8 +73,9 @@ def same(site: Site) -> Ref:
     "aten.to.other",
     "aten._to_copy.default",
     "aten.type_as.default",
+    masked=True,
 )
-def convert(site: Site) -> Ref:
+def convert(site: Site) -> Ref | Masked:
     wanted = site.arguments.get("dtype")
     other = site.arguments.get("other")
     changes = wanted is not None and wanted != site.like.dtype
@@ -80,4 +83,4 @@ def convert(site: Site) -> Ref:
         raise site.refuse(f"conversion to {wanted or 'another type'}", f"one floating type, here {site.like.dtype}")
     if site.arguments.get("device") not in (None, site.like.device, torch.device(site.like.device.type)):
         raise site.refuse(f"a move to {site.arguments['device']}", f"one device, here {site.like.device}")
-    return site.ref("self")
+    return site.given_as("self")

@@ -1,13 +1,13 @@
-"""Softmax, maxima, norms, normalisation by the input's own statistics, attention."""
+"""Softmax, maxima, norms, normalisation by the input's own statistics."""
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import prod
 
 import torch
 
-from ballproof.networks import composed
-from ballproof.networks.aten.site import Ref, Site
+from ballproof.networks import composed, composed_more
+from ballproof.networks.aten.site import Masked, Ref, Site
 from ballproof.networks.aten.sketch import AtenSketch
 from ballproof.networks.aten.table import translates
 from ballproof.operations.arithmetic import Add, Multiply

@@ -69,6 +69,11 @@ class Site:
             raise UnsupportedError(f"argument `{name}` is {value!r}; supported: a tensor")
         return value
 
+    def given_as(self, name: str) -> Ref | Masked:
+        """A tensor argument, masked or not."""
+        value = self.arguments[name]
+        return value if isinstance(value, Masked) else self.ref(name)
+
     def current(self, ref: str) -> Tensor:
         """The value of a constant as it is now."""
         node = self.builder.nodes[ref]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ballproof.networks.aten.site import Site
@@ -27,6 +28,9 @@ class AtenSketch:
 
     def sizes(self, name: str) -> tuple[int, ...]:
         return self.site.shape(name)
+
+    def index(self, value: list[int], part: str) -> str:
+        return self.site.index(torch.tensor(value), part)
 
     def matrix(self, value: Tensor, part: str) -> str:
         like = self.site.like

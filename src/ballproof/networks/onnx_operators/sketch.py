@@ -29,6 +29,9 @@ class OnnxSketch:
     def sizes(self, name: str) -> tuple[int, ...]:
         return self.site.builder.shape(name)
 
+    def index(self, value: list[int], part: str) -> str:
+        return self.site.tensor(np.asarray(value, np.int64), f"{self.site.label}.{part}")
+
     def matrix(self, value: Tensor, part: str) -> str:
         """Rounded to the network's type."""
         return self.site.builder.constant(value.to(self.site.dtype), f"{self.site.label}.{part}")
