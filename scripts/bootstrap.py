@@ -1,7 +1,8 @@
-"""The two commands of the README: make `.venv` in this checkout, install, and run the demo or the tests.
+"""The commands of the README: make `.venv` in this checkout, install, and run the demo or the tests.
 
     python3 scripts/bootstrap.py demo [options of `ballproof demo`]
     python3 scripts/bootstrap.py test [options of pytest]
+    python3 scripts/bootstrap.py install        (nothing but the installation, with ONNX Runtime and z3)
 
 Standard library only. What is already installed is not installed again: a stamp in `.venv` remembers for which
 `pyproject.toml` and `constraints.txt` it was made. Without an NVIDIA driver the CPU build of torch is taken.
@@ -25,7 +26,7 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "ballproof-installed.json"
 LOG = VENV / "ballproof-install.log"
 PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / ("python.exe" if os.name == "nt" else "python")
-EXTRAS: dict[str, set[str]] = {"demo": set(), "test": {"dev"}}
+EXTRAS: dict[str, set[str]] = {"demo": set(), "test": {"dev"}, "install": {"runtime", "smt"}}
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 OLDEST = (3, 11)
 
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> int:
     command, rest = arguments[0], arguments[1:]
     try:
         set_up(EXTRAS[command])
+        if command == "install":
+            return 0
         return demo(rest) if command == "demo" else test(rest)
     except SetUpError as error:
         say(str(error))

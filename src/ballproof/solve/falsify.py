@@ -38,7 +38,7 @@ def falsify(task: Task, clock: Clock, walk: Walk, seed: int = 0) -> Tensor | Non
 
     Every restart walks `steps` steepest steps of the region's norm, projected back. The groups of the property take turns;
     every other restart descends on the largest row of its group, the others on the sum of all rows that are not met yet.
-    A region of several examples has one walk in each. Price: `walk.steps` forward and backward passes of `walk.restarts` points.
+    A region of several examples has one walk in each. Price: `walk.steps` forward and backward passes of all points.
     """
     region, asked, steps = task.region, task.property, walk.steps
     many = region if region.batch > 1 else region[[0] * walk.restarts]
