@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from oracles.maxnet import Absolute, Affine, Array, Layers, Maximum, layers, res
 
 SWELL = 2.0
 """The default draw of weights leaves tiny networks almost linear."""
+
+NEAR = 0.3
+"""How far from their kinks neurons are at the point; drawn without this, half of such networks are constant near it."""
 
 
 class Residual(nn.Module):
@@ -61,12 +65,12 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[np.random.Generator], nn.Modul
     ),
     "conv": (
         (1, 2, 3),
-        lambda r: nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(6, 3), nn.ReLU(), nn.Linear(3, 2)),
+        lambda r: nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(6, 2), nn.ReLU(), nn.Linear(2, 2)),
     ),
     "residual": ((3,), lambda r: Residual(3, 4, 2)),
     "pool": (
-        (1, 4),
-        lambda r: nn.Sequential(nn.Conv1d(1, 2, 2), nn.ReLU(), nn.MaxPool1d(2, 1), nn.Flatten(), nn.Linear(4, 2)),
+        (1, 3),
+        lambda r: nn.Sequential(nn.Conv1d(1, 2, 2), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(2, 2)),
     ),
     "bare pool": ((1, 4), lambda r: nn.Sequential(nn.Conv1d(1, 2, 2), nn.MaxPool1d(3), nn.Flatten(), nn.Linear(2, 2))),
 }
@@ -77,11 +81,28 @@ def tiny(kind: str, seed: int) -> Tiny:
     torch.manual_seed(seed)
     shape, make = KINDS[kind]
     net = make(np.random.default_rng(seed)).double()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(SWELL)
     point = torch.rand(1, *shape, dtype=torch.float64)
+    swell(net, point)
     return Tiny(kind, net, shape, read(net, shape), point)
+
+
+def swell(net: nn.Module, point: Tensor) -> None:
+    """Weights of a size at which kinks matter, and biases that bring the kinks near the point."""
+
+    def centered(module: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> Tensor:
+        dims = tuple(i for i in range(found.ndim) if i != 1)
+        shift = NEAR * torch.randn(found.shape[1], dtype=found.dtype) - found.mean(dims)
+        module.bias.add_(shift)  # type: ignore[union-attr, operator]
+        return found + shift.reshape(1, -1, *(1 for _ in found.shape[2:]))
+
+    affine = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)]
+    with torch.no_grad():
+        for module in affine:
+            module.weight.mul_(SWELL)
+        hooks = [m.register_forward_hook(centered) for m in affine]
+        net(point)
+        for hook in hooks:
+            hook.remove()
 
 
 def read(net: nn.Module, shape: tuple[int, ...]) -> Layers:
@@ -139,6 +160,7 @@ class Question:
 MARGINS = 1e-3, -1e-3, 3e-2, -3e-2, 0.3, -0.3
 
 
+@cache
 def question(kind: str, seed: int) -> Question:
     """The question of this number: one to three groups of one to three rows; every margin in its turn."""
     rng, net = np.random.default_rng(1000 + seed), tiny(kind, seed)
