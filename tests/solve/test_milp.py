@@ -17,7 +17,7 @@ from ballproof.operations.prelu import Prelu
 from ballproof.operations.relu import Relu
 from ballproof.operations.scalar import Scalar
 from ballproof.operations.stairs import Floor, Sign, Step
-from ballproof.problems import L1, L2, Linf, Property, Region, classified_as, linear_constraints
+from ballproof.problems import L1, L2, Box, Linf, Property, Region, classified_as, linear_constraints
 from ballproof.problems.ball import ball
 from ballproof.solve import verify
 from ballproof.solve.distance import minimal_distance
@@ -218,6 +218,21 @@ def test_distances_that_are_no_distances_are_refused() -> None:
         minimal_distance(nn.Linear(2, 2).double(), x.expand(2, -1), 0)
     with pytest.raises(InputError, match="limit"):
         minimal_distance(nn.Linear(2, 2).double(), x, 0, limit=0.0)
+
+
+class Lead(nn.Module):
+    """How far the largest input is ahead of the first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.max_pool1d(x.unsqueeze(1), x.shape[1]).squeeze(1) - x[:, :1]
+
+
+@pytest.mark.parametrize("engine", ["milp", "smt"])
+def test_the_largest_may_be_ahead_by_all_that_the_ends_allow(engine: str) -> None:
+    """On [0, 1] x [-1, 0.5] x [0, 0.75] the largest is ahead of the first by 0 to 0.75."""
+    low, high = torch.tensor([[0.0, -1.0, 0.0]], dtype=torch.float64), torch.tensor([[1.0, 0.5, 0.75]], dtype=torch.float64)
+    least_is(Lead(), Box(low, high), [-1.0], -0.75, engine)
+    least_is(Lead(), Box(low, high), [1.0], 0.0, engine)
 
 
 def test_the_corner_of_an_l1_ball() -> None:

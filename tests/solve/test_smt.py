@@ -61,6 +61,9 @@ def test_the_verdict_turns_at_the_last_bit(kind: str, seed: int) -> None:
 def test_a_tie_is_a_violation() -> None:
     """|x| <= 0 holds at 0, and there alone."""
     net, x = Absolute(), Linf(torch.tensor([[0.5]], dtype=torch.float64), 1.0)
+    box = Box(torch.tensor([[-0.5]], dtype=torch.float64), torch.tensor([[1.5]], dtype=torch.float64))
+    assert "exact violation" in asked_of(net, box, np.ones(1), 0.0).reason
+    assert asked_of(net, box, np.ones(1), 5e-324).proven
     assert verify(net, x, linear_constraints([[-1.0]], [0.0]), engine="smt").falsified
     assert verify(net, x, linear_constraints([[-1.0]], [1e-6]), engine="smt").verified
 
