@@ -13,13 +13,18 @@ from torch import Tensor
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.problems import L1, Box, Linf
 from ballproof.solve.clock import Answer, Task, TimeUp
+from ballproof.solve.leaves import sites_of
 from ballproof.solve.milp import double, members
 from ballproof.solve.milp_pieces import Piece, refuse_curved
+from ballproof.solve.neurons import crown_pass
 from ballproof.solve.smt_exact import Dyadic
 from ballproof.solve.smt_forms import Bent, Forms, TooMany
 
 MOST = 60
 """Unsettled neurons; each doubles the cases at worst."""
+
+HOPELESS = 2 * MOST
+"""Unsettled neurons by lines in floats, with which the exact bounds, about as tight, need not be tried."""
 
 INSETS = Fraction(1, 10**3), Fraction(1, 10**6), Fraction(1, 10**9)
 """A model may lie on the edge of the violation, where floats miss it; then one is asked for that lies so far inside."""
@@ -51,6 +56,9 @@ def smt(task: Task) -> Answer:
 
 def _decided(task: Task) -> Answer:
     exact, question = double(task), _Question(task)
+    quick = crown_pass(exact)
+    if sum(len(s.places) for s in sites_of(exact.graph, quick.intervals, quick.constants)) > HOPELESS:
+        raise TooMany
     forms = Forms(exact.graph, box_ends(exact), MOST, question.in_time).run()
     question.state(forms, exact)
     asked = task.property
