@@ -140,6 +140,14 @@ class Causal(nn.Module):
         return self.attention(x, x, x, attn_mask=self.ends < 0, need_weights=False, **self.settings)[0]
 
 
+EINSUMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "by a matrix": lambda x: torch.einsum("bij,jk->bik", x, torch.arange(8.0, dtype=x.dtype).reshape(4, 2)),
+    "of scores": lambda x: torch.einsum("bid,bjd->bij", x, x * x),
+    "with heads": lambda x: torch.einsum("bhi,hij->bj", x, torch.ones(3, 4, 2, dtype=x.dtype)),
+    "turned": lambda x: torch.einsum("bij->bji", x),
+    "summed": lambda x: torch.einsum("bij,bi->bj", x, x.abs().sum(2)),
+}
+
 MASKS: dict[str, Callable[[Masking, Tensor], Tensor]] = {
     "filled": lambda m, s: s.masked_fill(m.below == 0, float("-inf")),
     "filled by a mask of its own": lambda m, s: s.masked_fill(torch.ones(3, 3).triu(1) > 0, float("-inf")),
@@ -258,6 +266,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     ),
     **{f"scores {name}": (lambda f=f: Masking(f), (3, 6)) for name, f in MASKS.items()},  # type: ignore[misc]
     **{f"attention {name}": (lambda f=f: Fused(f), (3, 6)) for name, f in FUSED.items()},  # type: ignore[misc]
+    **{f"einsum {name}": (lambda f=f: Call(f, 4), (3, 4)) for name, f in EINSUMS.items()},  # type: ignore[misc]
     "causal heads": (lambda: Causal(False), (3, 6)),
     "causal transformer": (lambda: Causal(True, is_causal=True), (3, 6)),
     "one convolution unfolded": (lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.Unfold(2), nn.Flatten()), (2, 4, 4)),

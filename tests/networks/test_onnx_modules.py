@@ -11,7 +11,7 @@ import torch
 from module_zoo import CASES, prepared
 from onnx_canonical import canonical
 from safetensors.torch import load_file
-from smooth_modules import CASES as SMOOTH
+from smooth_modules import MODULES as SMOOTH
 from torch import nn
 
 from ballproof.errors import UnsupportedError
@@ -22,17 +22,15 @@ from ballproof.networks.onnx_file import read_onnx
 NOT_WRITTEN = {"turns", "pooled"}
 """The exporter has no words for them."""
 
-REWRITTEN = {"conv circular", "pads", "rectifiers", "weight norm"}
-"""The exporter writes slices for circular padding, merges equal parts of the network, and rounds a norm of its own way: other
-nodes or other last digits, equal values."""
+REWRITTEN = {"conv circular", "expand and repeat", "pads", "rectifiers", "weight norm"}
+"""The exporter writes slices for circular padding, repeats by expansion to a shape, merges equal parts of the network, and
+rounds a norm of its own way: other nodes or other last digits, equal values."""
 
 REFUSED = {
     "slices": "nothing is left",  # the exporter lets a narrow from the end stop at place 0
     "addmm": "a bias that depends on the input",
-    "constants of the batch": "Equal",
-    "expand and repeat": "Expand",
 }
-"""What the exporter uses that is not modelled; all but one of them compute constants."""
+"""What the exporter uses that is not modelled; and why."""
 
 
 def exported(module: nn.Module, x: torch.Tensor, opset: int = 17) -> bytes:
@@ -58,8 +56,17 @@ def test_both_readers_give_equal_graphs(name: str) -> None:
     assert (canonical(ours) == canonical(theirs)) != (name in REWRITTEN)
 
 
-NOT_EXPORTED = {"normalised", "steps", "instance norm"}
-"""The exporter has no RMS norm, nor rounds in opset 17 as torch does, nor keeps the norm's scale live."""
+NOT_EXPORTED = {
+    "normalised": "the exporter has no RMS norm",
+    "steps": "it rounds in opset 17 otherwise than torch",
+    "instance norm": "it does not keep the norm's scale live",
+    "moved": "a repetition by If",
+    "shrinking": "comparisons",
+    **dict.fromkeys(("exponentials", "log of two exponentials", "products added", "channels shuffled"), "it has no words"),
+    "transformer layer": "it takes is_causal for a tensor",
+    "scores chosen from a table": "its doubles",
+}
+"""What is not compared with its file, and why."""
 
 
 @pytest.mark.parametrize("name", [n for n in SMOOTH if n not in NOT_EXPORTED])

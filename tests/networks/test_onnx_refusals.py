@@ -28,13 +28,45 @@ def changed(content: bytes, change: str) -> bytes:
     return bytes(m.SerializeToString())
 
 
+END = np.asarray([0, 0, -np.inf, 0], np.float32)
+CELL = {"w": weights(1, 4, 4), "r": weights(1, 4, 1)}
+TURN = node("Transpose", outputs="t", perm=[1, 0, 2])
+
+
+def turned_lstm(**settings: object) -> bytes:
+    return model([TURN, node("LSTM", "twr", hidden_size=1, **settings)], (1, 3, 4), CELL)
+
+
+def peeped(peepholes: Array) -> bytes:
+    nodes = [TURN, node("LSTM", ["t", "w", "r", "", "", "", "", "p"], hidden_size=1)]
+    return model(nodes, (1, 3, 4), {**CELL, "p": peepholes})
+
+
 RELU = model([node("Relu")], V)
 UNSUPPORTED: dict[str, tuple[bytes, str]] = {
     "operator": (
         model([node("Sinh", name="s1")], V, opset=13),
         r"node `s1` \(Sinh\): operator ai\.onnx\.Sinh \(opset 13\) is not modelled; supported: Abs, .*onnx_operators",
     ),
-    "hardmax at the end": (model([node("Relu", outputs="r"), node("Hardmax", "r")], V), r"ai\.onnx\.Hardmax \(opset 17\)"),
+    "operator at the end": (model([node("Relu", outputs="r"), node("Cosh", "r")], V), r"ai\.onnx\.Cosh \(opset 17\)"),
+    "hardmax": (model([node("Hardmax", axis=1)], V), r"\(Hardmax\): a choice that depends on the input is not modelled; supp"),
+    "largest place": (model([node("ArgMax", outputs="i"), node("Cast", "i", to=1)], V), "an index that depends on the input"),
+    "product along an axis": (model([node("ReduceProd", axes=[1])], V), "ReduceProd of a value that depends on the input"),
+    "comparison": (model([node("Greater", "xz", "g"), node("Where", "gxz")], V, {"z": number(0)}), "depends on the input"),
+    "masked rectifier": (model([node("Add", "xm", "a"), node("Relu", "a")], V, {"m": END}), "some are -infinity; supported: m"),
+    "masked output": (model([node("Add", "xm")], V, {"m": END}), "some outputs are -infinity"),
+    "all masked": (model([node("Add", "xm", "a"), node("Softmax", "a")], V, {"m": END + END.min()}), "every place is masked"),
+    "batch of rows": (model([node("Tile", "xr")], ["n", 4], {"r": whole(2, 1)}), "the batch axis; supported: 1 in front"),
+    "einsum of the batch": (model([node("Einsum", "xw", equation="bi,ib->i")], ["n", 4], {"w": weights(4, 4)}), "batch axis"),
+    "einsum with dots": (model([node("Einsum", "xw", equation="...i,ij->...j")], V, {"w": weights(4, 4)}), "no letter twice"),
+    "recurrent over the batch": (model([node("LSTM", "xwr", hidden_size=1)], ["n", 3, 4], CELL), "the batch, is the time"),
+    "peepholes": (peeped(weights(1, 3)), "peepholes"),
+    "clipped cell": (turned_lstm(clip=1.0), "clip or input_forget"),
+    "other activations": (turned_lstm(activations=["HardSigmoid", "Tanh", "Tanh"]), "of Sigmoid, Tanh, Relu"),
+    "moving state": (
+        model([TURN, node("LSTM", ["t", "w", "r", "", "", "t"], hidden_size=1)], (1, 1, 4), CELL),
+        "an initial state that depends on the input",
+    ),
     "domain": (model([node("Relu", domain="com.microsoft")], V), r"com\.microsoft\.Relu"),
     "opset low": (model([node("Relu")], V, opset=6), r"opset \[6\]; supported: 7 to 22"),
     "opset high": (changed(RELU, "m.opset_import[0].version = 23"), r"opset \[23\]; supported: 7 to 22"),
@@ -99,6 +131,7 @@ UNSUPPORTED: dict[str, tuple[bytes, str]] = {
 DAMAGED: dict[str, tuple[bytes, str]] = {
     "nan": (model([node("Add", "xc")], V, {"c": np.full(4, np.nan, np.float32)}), "`c` hold NaN or infinities"),
     "infinity": (model([node("Add", "xc")], V, {"c": np.full(4, np.inf, np.float32)}), "`c` hold NaN or infinities"),
+    "minus infinity": (model([node("Mul", "xm")], V, {"m": END}), "`m` holds NaN or infinities"),
     "nan in a node": (model([node("Constant", [], "c", value_float=float("nan")), node("Add", "xc")], V), "`c` holds NaN"),
     "overflow while folding": (
         model([node("Mul", "cc", "d"), node("Add", "xd")], V, {"c": number(3e38)}),

@@ -24,7 +24,7 @@ def read_onnx(source: Path | str | bytes, dtype: torch.dtype = torch.float32) ->
     The first axis of the input is the batch where it is free or 1; an input of one fixed axis, or of a first axis fixed to
     more than 1, is one example without a batch axis, and the graph has that axis in front. Shapes of the graph are those of
     one example, and each example gets what the file computes of it alone, as a batch of one: a shape that is computed from
-    the batch's size counts 1.
+    the batch's size counts 1, and layers that have the time in front see one example.
 
     dtype: float32, or float64 for the same weights computed with in double; a file of doubles needs float64.
     Everything that is not modelled is refused by name, before any bound is computed. Weights do not require gradients.

@@ -15,6 +15,7 @@ from ballproof.graph import Graph, GraphBuilder
 from ballproof.networks.onnx_operators import TRANSLATORS, translated
 from ballproof.networks.onnx_operators.site import Array, Shape, Site, Value
 from ballproof.networks.onnx_weights import read_tensor
+from ballproof.operations.reshape import Reshape
 
 DOMAINS = ("", "ai.onnx")
 OPSETS = range(7, 23)
@@ -55,7 +56,16 @@ class Reader:
         if output not in self.known:
             why = "does not depend on the input" if output in self.constants else "is given by no node"
             raise InputError(f"{self.name}: the output `{output}` {why}")
-        return self._tried(self.builder.build(self.known[output].node))
+        return self._tried(self.builder.build(self._example(self.known[output])))
+
+    def _example(self, value: Value) -> str:
+        """The output of one example; a file with a free batch has it in front."""
+        if value.masked is not None:
+            raise UnsupportedError(f"{self.name}: some outputs are -infinity; supported: finite ones")
+        shape = self.builder.shape(value.node)
+        if value.batched or self.single or shape[:1] != (1,):
+            return value.node
+        return self.builder.add(Reshape(shape[1:]), (value.node,), "output")
 
     def _tried(self, graph: Graph) -> Graph:
         """The graph, once it has computed one example: torch checks less where only shapes are asked for."""

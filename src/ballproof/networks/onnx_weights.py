@@ -19,7 +19,10 @@ WHOLE = ("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8")
 
 
 def read_tensor(tensor: onnx.TensorProto, file: str, folder: Path | None) -> Array:
-    """The array of a tensor. folder: where external data may lie; None refuses it."""
+    """The array of a tensor. folder: where external data may lie; None refuses it.
+
+    -infinity is let through, as masks hold it; whoever uses it otherwise is refused.
+    """
     name = tensor.name or "a constant"
     types = TensorProto.DataType
     kind = types.Name(tensor.data_type) if tensor.data_type in types.values() else str(tensor.data_type)
@@ -31,7 +34,7 @@ def read_tensor(tensor: onnx.TensorProto, file: str, folder: Path | None) -> Arr
         array: Array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{file}: `{name}` is damaged: {str(error).splitlines()[0]}") from error
-    if kind in FLOATS and not np.isfinite(array).all():
+    if kind in FLOATS and not (np.isfinite(array) | (array == -np.inf)).all():
         raise InputError(f"{file}: the weights `{name}` hold NaN or infinities")
     return array
 

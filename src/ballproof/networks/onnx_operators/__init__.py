@@ -1,32 +1,13 @@
-"""Translators of ONNX operators into canonical operations, one function each."""
+"""Translators of ONNX operators into canonical operations: one function each, found by themselves like the operations."""
 
-from ballproof.networks.onnx_operators import (
-    arithmetic,
-    choices,
-    constants,
-    layers,
-    matrices,
-    places,
-    pooling,
-    reductions,
-    resize,
-    shapes,
-    smooth,
-)
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
 from ballproof.networks.onnx_operators.table import TRANSLATORS, translated
 
-__all__ = [
-    "TRANSLATORS",
-    "arithmetic",
-    "choices",
-    "constants",
-    "layers",
-    "matrices",
-    "places",
-    "pooling",
-    "reductions",
-    "resize",
-    "shapes",
-    "smooth",
-    "translated",
-]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["TRANSLATORS", "translated"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ballproof.errors import InputError
 from ballproof.networks import composed
-from ballproof.networks.onnx_operators.site import Array, BatchAxisError, Site, Value
+from ballproof.networks.onnx_operators import masks
+from ballproof.networks.onnx_operators.aligned import aligned
+from ballproof.networks.onnx_operators.site import Array, Site, Value
 from ballproof.networks.onnx_operators.sketch import OnnxSketch
 from ballproof.networks.onnx_operators.table import translates
 from ballproof.operations import Operation
@@ -19,7 +20,6 @@ from ballproof.operations.leaky_relu import LeakyRelu
 from ballproof.operations.linear import Linear
 from ballproof.operations.mean import Mean
 from ballproof.operations.relu import Relu
-from ballproof.operations.reshape import Reshape
 from ballproof.operations.sum import Sum
 
 
@@ -38,8 +38,22 @@ BINARY: dict[str, tuple[Operation, Any]] = {
 }
 
 
-@translates(*BINARY, folds=True)
+@translates("Add", folds=True, masked=True)
+def add(site: Site) -> Value | Array:
+    """A term that is -infinity at some places masks the sum there."""
+    if not site.varying or not masks.has_masks(site):
+        return _of_two(site)
+    found = _of_two(masks.cleaned(site))
+    assert isinstance(found, Value), "a sum of what varies varies"
+    return masks.masked_where_any(site, found)
+
+
+@translates("Sub", "Mul", "Div", folds=True)
 def binary(site: Site) -> Value | Array:
+    return _of_two(site)
+
+
+def _of_two(site: Site) -> Value | Array:
     """With broadcasting. A bias added to a matrix product becomes the bias of that product."""
     operation, compute = BINARY[site.node.op_type]
     if site.node.op_type == "Div" and not site.varies(1) and not site.array(1, "a denominator").all():
@@ -48,32 +62,12 @@ def binary(site: Site) -> Value | Array:
         return np.asarray(compute(site.array(0, "a"), site.array(1, "b")))
     if site.node.op_type == "Add" and len(site.varying) == 1 and _is_bias(site, *site.varying):
         return _biased(site, *site.varying)
-    names = _aligned(site, (0, 1))
+    names = aligned(site, (0, 1))
     if site.varies(1) and site.node.op_type == "Div":
         return Value(composed.quotient(OnnxSketch(site), *names), site.batched)
     if len(site.varying) == 2 and site.node.op_type == "Mul":
         return Value(composed.product(OnnxSketch(site), *names), site.batched)
     return site.made(operation, *names)
-
-
-def _aligned(site: Site, places: Sequence[int]) -> list[str]:
-    """The arguments so that the graph broadcasts them as the file does: the batch axis meets the batch axis alone."""
-    rank = max(site.rank(i) for i in places)
-    if not site.batched:
-        return [_ranked(site, i, rank) for i in places]
-    for i in places:
-        if site.varies(i) and site.rank(i) != rank:
-            raise BatchAxisError(f"broadcasting moves the batch axis: shapes {[site.shape(i) for i in places]}")
-        if not site.varies(i) and site.rank(i) == rank and site.shape(i)[0] != 1:
-            raise BatchAxisError(f"a constant of shape {site.shape(i)} differs between examples")
-    return [site.name(i) for i in places]
-
-
-def _ranked(site: Site, i: int, rank: int) -> str:
-    """An argument without a batch axis, with ones in front up to `rank` axes: its axes must not meet the graph's batch."""
-    if not site.varies(i) or site.rank(i) == rank:
-        return site.name(i)
-    return site.add(Reshape((1,) * (rank - site.rank(i)) + site.shape(i)), site.name(i), part="ranked")
 
 
 def _is_bias(site: Site, i: int) -> bool:
@@ -97,7 +91,7 @@ def total(site: Site) -> Value | Array:
     count = range(len(site.node.input))
     if not site.varying:
         return np.asarray(sum((site.array(i, "a term") for i in count[1:]), site.array(0, "a term")))
-    first, *rest = _aligned(site, count)
+    first, *rest = aligned(site, count)
     for other in rest:
         first = site.add(Add(), first, other)
     return Value(first, site.batched)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.networks.onnx_operators.constants import MOST_NUMBERS
-from ballproof.networks.onnx_operators.site import Array, Site, Value
+from ballproof.networks.onnx_operators.site import Array, Site
 from ballproof.networks.onnx_operators.table import translates
 
 OF_TWO = {
@@ -36,11 +36,21 @@ def negation(site: Site) -> Array:
     return np.logical_not(site.array(0, "a"))
 
 
-@translates("Where", folds=True)
-def where(site: Site) -> Array:
-    """A choice among constants."""
-    _constants_only(site, "a choice among constants")
-    return np.where(site.array(0, "a condition").astype(bool), site.array(1, "a"), site.array(2, "b"))
+@translates("NonZero", folds=True)
+def places_of_truth(site: Site) -> Array:
+    _constants_only(site, "the values themselves")
+    return np.asarray(np.nonzero(site.array(0, "x")), np.int64)
+
+
+@translates("OneHot", settings=("axis",), folds=True)
+def one_hot(site: Site) -> Array:
+    """Of constant places: the second value of `values` there, the first elsewhere."""
+    _constants_only(site, "constant places")
+    count, (off, on) = int(site.number(1, "a depth")), site.array(2, "values")
+    places = site.array(0, "places")[..., None].astype(np.int64)
+    found = np.where((places == np.arange(count)) | (places + count == np.arange(count)), on, off)
+    axis = site.attribute("axis", -1)
+    return np.asarray(np.moveaxis(found, -1, axis), site.array(2, "values").dtype)
 
 
 @translates("Mod", settings=("fmod",), folds=True)
@@ -63,6 +73,16 @@ def numbers(site: Site) -> Array:
     return np.arange(start, limit, delta, dtype=np.asarray(start).dtype)
 
 
+@translates("ReduceProd", settings=("axes", "keepdims", "noop_with_empty_axes"), folds=True)
+def reduced_product(site: Site) -> Array:
+    """Of constants alone: a number of cells, as exporters count them."""
+    _constants_only(site, "of constants, products of two values, ReduceSum")
+    axes = site.integers(1, "axes") if site.given(1) else site.attribute("axes")
+    if not axes and site.flag("noop_with_empty_axes"):
+        return site.array(0, "x")
+    return np.asarray(np.prod(site.array(0, "x"), tuple(axes) if axes else None, keepdims=site.flag("keepdims", True)))
+
+
 @translates("Size", folds=True)
 def size(site: Site) -> Array:
     """The batch counts as 1."""
@@ -72,17 +92,3 @@ def size(site: Site) -> Array:
 def _constants_only(site: Site, supported: str) -> None:
     if site.varying:
         raise UnsupportedError(f"{site.node.op_type} of a value that depends on the input; supported: {supported}")
-
-
-@translates("Expand", folds=True)
-def expand(site: Site) -> Value | Array:
-    """A constant in a larger shape; what varies only to the shape that it has."""
-    shape = site.integers(1, "a shape")
-    if site.varies(0):
-        if np.broadcast_shapes(tuple(shape), site.shape(0)) != site.shape(0):
-            raise UnsupportedError(f"Expand of {site.shape(0)} to {shape}; supported: repetition by Concat, or of a constant")
-        return site.value(0)
-    x = site.array(0, "x")
-    if prod(np.broadcast_shapes(tuple(shape), x.shape)) > MOST_NUMBERS:
-        raise InputError(f"an expansion to {shape}, expected at most {MOST_NUMBERS} entries")
-    return np.array(np.broadcast_to(x, np.broadcast_shapes(tuple(shape), x.shape)))

@@ -18,12 +18,12 @@ MOST_NUMBERS = 2**28
 KINDS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
 
-@translates("Identity", folds=True)
+@translates("Identity", folds=True, masked=True)
 def identity(site: Site) -> Value | Array:
     return site.value(0) if site.varying else site.array(0, "x")
 
 
-@translates("Dropout", settings=("ratio", "seed"), folds=True)
+@translates("Dropout", settings=("ratio", "seed"), folds=True, masked=True)
 def dropout(site: Site) -> Value | Array:
     """In inference it does nothing; a file that was left in training mode is refused."""
     if site.given(2) and bool(site.array(2, "a mode").any()):
@@ -56,7 +56,7 @@ def shape(site: Site) -> Array:
     return np.asarray(site.shape(0)[site.attribute("start", 0) : site.attribute("end", None)], np.int64)
 
 
-@translates("Cast", settings=("to", "saturate", "round_mode"), folds=True)
+@translates("Cast", settings=("to", "saturate", "round_mode"), folds=True, masked=True)
 def cast(site: Site) -> Value | Array:
     """Of constants. A varying value stays in the type of the graph, so only float and double are the same value."""
     to = site.attribute("to", 0)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from math import prod
 
 import numpy as np
+import torch
 
-from ballproof.errors import UnsupportedError
-from ballproof.networks import composed
+from ballproof.errors import InputError, UnsupportedError
+from ballproof.networks import composed, composed_more
+from ballproof.networks.onnx_operators.aligned import aligned
 from ballproof.networks.onnx_operators.site import Array, Site, Value
 from ballproof.networks.onnx_operators.sketch import OnnxSketch
 from ballproof.networks.onnx_operators.table import translates
@@ -22,8 +24,25 @@ from ballproof.operations.sum import Sum
 SETTINGS = ("axes", "keepdims", "noop_with_empty_axes")
 
 
-@translates("Softmax", "LogSoftmax", settings=("axis",))
+@translates("Softmax", settings=("axis",), masked=True)
 def softmax(site: Site) -> Value:
+    """Masked places are left out, which is exact: their share is 0."""
+    masked = site.value(0).masked
+    if masked is None:
+        return _softmax(site)
+    first = site.axis(int(site.attribute("axis", 1 if site.opset < 13 else -1)))
+    if site.opset < 13 and first != masked.ndim:
+        raise UnsupportedError("a softmax over several axes with a mask; supported: over the last")
+    found = composed_more.softmax_of_some(OnnxSketch(site), site.name(0), first, torch.from_numpy(masked))
+    return Value(found, site.batched)
+
+
+@translates("LogSoftmax", settings=("axis",))
+def log_softmax(site: Site) -> Value:
+    return _softmax(site)
+
+
+def _softmax(site: Site) -> Value:
     """Before opset 13 all axes from the given one on are taken as one."""
     old = site.opset < 13
     first = site.axis(int(site.attribute("axis", 1 if old else -1)))
@@ -79,7 +98,7 @@ def of_several(site: Site) -> Value | Array:
     if not site.varying:
         return np.asarray((np.maximum if most else np.minimum).reduce([site.array(i, "a value") for i in count]))
     function: Callable[..., str] = composed.maximum if most else composed.minimum
-    first, *rest = sorted((site.name(i) for i in count), key=lambda n: not site.builder.nodes[n].varies)
+    first, *rest = sorted(aligned(site, count), key=lambda n: not site.builder.nodes[n].varies)
     for number, other in enumerate(rest):
         first = function(OnnxSketch(site), first, other, "" if other is rest[-1] else f"of_{number}")
     return Value(first, site.batched)
@@ -93,6 +112,30 @@ def layer_norm(site: Site) -> Value:
     found = composed.standardised(OnnxSketch(site), site.name(0), axes, eps, part="standardised")
     found = site.add(Multiply(), found, site.name(1), part="scaled")
     return Value(site.add(Add(), found, site.name(2)) if site.given(2) else found, site.batched)
+
+
+@translates("GroupNormalization", settings=("epsilon", "num_groups", "stash_type"))
+def group_norm(site: Site) -> Value:
+    """Each group of channels by its own mean and variance; scale and bias for each group (opset 18), later for each channel."""
+    own = site.layered()
+    channels, *places = own.example(0)
+    groups, eps = int(own.attribute("num_groups", 0)), float(own.attribute("epsilon", 1e-5))
+    if groups < 1 or channels % groups:
+        raise InputError(f"{groups} groups of {channels} channels")
+    s, each = OnnxSketch(own), channels // groups
+    split = own.add(Reshape((groups, each * prod(places))), own.name(0), part="groups")
+    found = own.add(
+        Reshape((channels, *places)), composed.standardised(s, split, (2,), eps, part="standardised"), part="joined"
+    )
+    for i, (operation, name) in enumerate(((Multiply(), "scale"), (Add(), "bias")), 1):
+        values = own.array(i, f"a {name}")
+        values = np.repeat(values, each) if own.opset < 21 else values
+        if values.shape != (channels,):
+            raise InputError(f"a {name} of shape {own.array(i, name).shape} for {groups} groups of {channels} channels")
+        found = own.add(
+            operation, found, own.tensor(values.reshape(-1, *(1 for _ in places)), f"{own.label}.{name}"), part=name
+        )
+    return Value(found, own.batched)
 
 
 @translates("InstanceNormalization", settings=("epsilon",))

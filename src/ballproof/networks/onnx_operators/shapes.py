@@ -81,6 +81,7 @@ def unsqueeze(site: Site) -> Value | Array:
 
 @translates("Transpose", settings=("perm",), folds=True)
 def transpose(site: Site) -> Value | Array:
+    """With three axes or more the batch, one example, may move behind the time, as sequence layers want it, and back."""
     axes = tuple(site.attribute("perm", range(site.rank(0))[::-1]))
     if sorted(axes) != list(range(site.rank(0))):
         raise InputError(f"perm {axes} of a value of shape {site.shape(0)}")
@@ -89,5 +90,11 @@ def transpose(site: Site) -> Value | Array:
     if axes == tuple(range(len(axes))):
         return site.value(0)
     if site.batched and axes[0] != 0:
-        raise BatchAxisError(f"perm {axes} moves the batch axis; supported: 0 in front")
-    return site.made(Permute(axes if site.batched else (0, *(a + 1 for a in axes))), site.name(0))
+        if len(axes) < 3:
+            raise BatchAxisError(f"perm {axes} moves the batch axis; supported: 0 in front")
+        site = site.opened()
+    if site.batched:
+        return site.made(Permute(axes), site.name(0))
+    found = site.add(Permute((0, *(a + 1 for a in axes))), site.name(0))
+    shape = tuple(site.shape(0)[a] for a in axes)
+    return Value(found, batched=False) if site.single else site.reshaped(shape, found)

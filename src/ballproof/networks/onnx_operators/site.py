@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -23,10 +23,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Value:
-    """A graph node, and how the file sees it: with the batch as its first axis, or as one example without that axis."""
+    """A graph node, and how the file sees it: with the batch as its first axis, or as one example without that axis.
+
+    masked: the places, of the node's shape per example, that are -infinity in the file whatever the node says; or None.
+    """
 
     node: str
     batched: bool = True
+    masked: Array | None = field(default=None, compare=False)
 
 
 class BatchAxisError(UnsupportedError):
@@ -181,10 +185,10 @@ class Site:
         """The same node with the batch axis of its arguments taken as an ordinary axis of size 1."""
         known = dict(self.known)
         for name in {self.node.input[i] for i in self.varying}:
-            node = known[name].node
+            node, masked = known[name].node, known[name].masked
             if known[name].batched:
                 opened = self.add(Reshape((1, *self.builder.shape(node))), node, part="open")
-                known[name] = Value(opened, batched=False)
+                known[name] = Value(opened, batched=False, masked=None if masked is None else masked[None])
         return replace(self, known=known)
 
     def layered(self) -> Site:

@@ -18,24 +18,31 @@ Translator = Callable[[Site], Found]
 
 @dataclass(frozen=True)
 class Rule:
-    """How one operator is translated. `settings` are all attributes that it models; `folds`: it computes constants itself."""
+    """How one operator is translated.
+
+    settings: all attributes that it models, None for whatever there is. folds: it computes constants itself. masked: it
+    takes values that are -infinity at some places.
+    """
 
     translate: Translator
-    settings: tuple[str, ...]
+    settings: tuple[str, ...] | None
     folds: bool
+    masked: bool
 
 
 TRANSLATORS: dict[str, Rule] = {}
 
 
-def translates(*operators: str, settings: tuple[str, ...] = (), folds: bool = False) -> Callable[[Translator], Translator]:
+def translates(
+    *operators: str, settings: tuple[str, ...] | None = (), folds: bool = False, masked: bool = False
+) -> Callable[[Translator], Translator]:
     """Enter a translator for these operators; a second one for the same operator is refused."""
 
     def enter(translator: Translator) -> Translator:
         for operator in operators:
             if operator in TRANSLATORS:
                 raise TypeError(f"ONNX operator `{operator}` has two translators")
-            TRANSLATORS[operator] = Rule(translator, settings, folds)
+            TRANSLATORS[operator] = Rule(translator, settings, folds, masked)
         return translator
 
     return enter
@@ -45,9 +52,11 @@ def translated(site: Site) -> Found:
     """The results of a node. Attributes that its rule does not model are refused by name."""
     rule = TRANSLATORS[site.node.op_type]
     for attribute in site.node.attribute:
-        if attribute.name not in rule.settings:
+        if rule.settings is not None and attribute.name not in rule.settings:
             told = ", ".join(rule.settings) or "none"
             raise UnsupportedError(f"attribute `{attribute.name}` is not modelled; supported: {told}")
+    if not rule.masked and any(site.value(i).masked is not None for i in site.varying):
+        raise UnsupportedError("values of which some are -infinity; supported: masks that are added before a softmax")
     if not site.varying and not rule.folds:
         return _folded(rule, site)
     return _applied(rule, site)
