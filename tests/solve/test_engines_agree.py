@@ -70,9 +70,9 @@ def patience(engine: str, asked: Question) -> float:
 
 
 def excused(engine: str, asked: Question, verdict: Verdict) -> bool:
-    """Max pooling has no neuron to split, and rows that fail only together are refuted by neither a row nor one mix of them."""
+    """Max pooling has no neuron to split."""
     if engine == "neurons":
-        return together(asked) or "pool" in asked.tiny.kind
+        return "pool" in asked.tiny.kind
     return engine == "inputs" and together(asked) and "time" in verdict.reason
 
 

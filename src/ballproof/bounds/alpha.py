@@ -221,8 +221,7 @@ class AlphaPass(LinearPass):
             ends = [self.optimised(name, sign * rows, every) for sign in (1.0, -1.0)]
             lower = rowwise(known.lower).scatter(1, index, ends[0]).reshape(known.lower.shape)
             upper = rowwise(known.upper).scatter(1, index, -ends[1]).reshape(known.upper.shape)
-        best = Interval(torch.maximum(lower, known.lower), torch.minimum(upper, known.upper))
-        self.intervals[name] = best.checked(name)
+        self.intervals[name] = Interval(lower, upper).intersect(known, name)
 
     def _by_free_windows(self, seen: Sight, mask: Tensor, sign: float, method: AlphaMethod) -> Tensor:
         """The best lower values of `sign` times the neurons in the mask, in its order."""

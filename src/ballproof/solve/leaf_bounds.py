@@ -139,6 +139,8 @@ class LeafBounds:
         leaves = _own(leaves)
         first = self.evaluate(leaves, details=True)
         parameters = self._parameters(leaves)
+        if not parameters:
+            return replace(leaves, bound=torch.maximum(first.values, leaves.bound)), first
         rates = self._rates(leaves, first)
         known, best, kept = leaves.bound, first.values, [p.clone() for p in parameters]
         moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]

@@ -26,7 +26,7 @@ REFUTED = 1e-7
 
 
 def decided_by_lp(bounds: LeafBounds, leaf: Leaves, cuts: list[Tensor]) -> tuple[float, Tensor | None]:
-    """A proven lower value of the leaf's query, infinite where the leaf holds no input, and the point where it is least.
+    """A proven lower value of the largest row of the leaf's group, infinite where the leaf holds no input, and the point where it is least.
 
     leaf: a single one. cuts: by site, `(1, neurons)`, which neurons a split has cut. Minus infinity where the region has no
     linear program (L2).
@@ -40,18 +40,29 @@ def decided_by_lp(bounds: LeafBounds, leaf: Leaves, cuts: list[Tensor]) -> tuple
     try:
         if _contradiction(bounds.region, planes, low, high) > REFUTED:
             return float("inf"), None
-        rows, offsets = bounds.rows[leaf.group[0]], bounds.offsets[leaf.group[0]]
-        mix = (leaf.mix / leaf.mix.sum(1, keepdim=True))[0]
-        query = (rows * mix.reshape(-1, *(1 for _ in rows.shape[1:]))).sum(0)
-        slope, offset = _pulled(bounds, leaf, bounds.graph.output, query.unsqueeze(0))
-        solver = Solver(program)
-        cost = np.zeros(program.count)
-        cost[first : first + slope.shape[1]] = slope[0]
-        value = solver.minimum(cost) + float(offset[0]) + float((mix * offsets).sum())
-        point = np.asarray(solver.highs.getSolution().col_value)[first : first + slope.shape[1]]
-        return value, torch.from_numpy(point).to(rows).reshape(bounds.region.shape)
+        slopes, offsets = _pulled(bounds, leaf, bounds.graph.output, bounds.rows[leaf.group[0]])
+        offsets = offsets + bounds.offsets[leaf.group[0]].double().numpy()
+        value, point = _largest_row(program, first, slopes, offsets, _reach(bounds.region))
+        return value, torch.from_numpy(point).to(bounds.rows).reshape(bounds.region.shape)
     except BallproofError:
         return float("-inf"), None
+
+
+def _largest_row(program: Program, first: int, slopes: Array, offsets: Array, reach: float) -> tuple[float, Array]:
+    """The least value that the largest of the rows takes, proven by multipliers, and the input where it is taken."""
+    count = slopes.shape[1]
+    size = float((np.abs(slopes).sum(1) * reach + np.abs(offsets)).max()) + 1.0
+    ends = Interval(torch.full((1,), -size, dtype=torch.float64), torch.full((1,), size, dtype=torch.float64))
+    top = program.variables(ends, "the largest row")
+    wide = np.zeros((len(slopes), program.count))
+    wide[:, first : first + count] = -slopes
+    wide[:, top] = 1.0
+    program.at_least(sparse.csr_matrix(wide), offsets)
+    cost = np.zeros(program.count)
+    cost[top] = 1.0
+    solver = Solver(program)
+    value = solver.minimum(cost)
+    return value, np.asarray(solver.highs.getSolution().col_value)[first : first + count]
 
 
 def _region(region: Region) -> tuple[Program, int]:

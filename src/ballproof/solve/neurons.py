@@ -33,7 +33,13 @@ class NeuronSplitting:
     def __init__(self, task: Task, state: LinearPass | None = None) -> None:
         self.task, self.state = task, state
         self.leaves, self.exhausted = 0, 0
+        self.sites: list[Site] = []
         self.stack: list[tuple[Leaves, Evaluation]] | None = None
+
+    @property
+    def open(self) -> int:
+        """How many neurons the root leaves open; 0 before the first run."""
+        return sum(len(s.places) for s in self.sites)
 
     @property
     def finished(self) -> bool:
@@ -61,9 +67,7 @@ class NeuronSplitting:
         self.root_intervals = state.intervals
         if not self.sites:
             self.stack = []
-            return Answer(
-                False, reason="nothing to split: the network is linear on the region, and rounding decides", final=True
-            )
+            return self._finished(start)
         found = self._bounded(start, STEPS_ROOT)
         if isinstance(found, Answer):
             return found
@@ -91,7 +95,9 @@ class NeuronSplitting:
             if len(found[0]):
                 stack.append(found)
         if self.exhausted:
-            reason = f"{self.exhausted} leaves with every neuron settled stay open within rounding"
+            reason = (
+                f"{self.exhausted} leaves without a neuron to split stay open: rounding, or what is not split, as max pooling"
+            )
             return Answer(False, reason=reason, leaves=self.leaves, final=True)
         return Answer(True, bound=0.0, leaves=self.leaves)
 

@@ -26,6 +26,12 @@ FEW_INPUTS = 12
 
 MANY_SAMPLES = 100_000
 
+FIRST_TURN = 0.1
+"""The share of the time that is left which the first turns take; each next one takes twice as much."""
+
+FEW_NEURONS = 150
+"""Up to so many open neurons a mixed integer program is worth half of the time."""
+
 MANY_INPUTS = 64
 """Beyond so many inputs halving one of them tells next to nothing."""
 
@@ -131,13 +137,22 @@ def _mixed(task: Task) -> Iterator[tuple[str, Callable[[], Answer]]]:
     neurons = NeuronSplitting(task)
     if not boxed or count > MANY_INPUTS:
         yield "neurons", neurons.run
+        yield "milp", lambda: _integers(task)
         return
-    inputs, share = InputSplitting(task), 0.1
+    inputs, share = InputSplitting(task), FIRST_TURN
     while not neurons.finished:
         yield "neurons", partial(_turn, neurons, task, share)
         yield "inputs", partial(_turn, inputs, task, share)
+        if neurons.open <= FEW_NEURONS and share == FIRST_TURN:
+            yield "milp", partial(_integers, replace(task, clock=task.clock.part(0.5)))
         share = min(2 * share, 0.5)
     yield "inputs", inputs.run
+
+
+def _integers(task: Task) -> Answer:
+    from ballproof.solve.milp import milp
+
+    return milp(task)
 
 
 def _turn(engine: NeuronSplitting | InputSplitting, task: Task, share: float) -> Answer:
