@@ -168,3 +168,30 @@ def _agrees(path: Path) -> None:
             )[0]
         ).reshape(y.shape)
         assert np.abs(y - wanted).max() <= TOLERANCE * max(np.abs(wanted).max(), 1)
+
+
+def test_several_inputs_and_outputs_as_one_vector_each() -> None:
+    content = _of_two([node("MatMul", "xw", "p"), node("Mul", "pz", "y"), node("Relu", "z", "v")], ["y", "v"])
+    graph, session = read_onnx(content, join=True), runtime(content)
+    assert graph.input_shape == (10,) and graph.output_shape == (12,)
+    for batch in (1, 3):
+        x, z = drawn(batch, 2, 2), drawn(batch, 2, 3)
+        found = value(graph, np.concatenate([x.reshape(batch, -1), z.reshape(batch, -1)], 1))
+        y, v = (np.asarray(part).reshape(batch, -1) for part in session.run(None, {"x": x, "z": z}))
+        np.testing.assert_allclose(found, np.concatenate([y, v], 1), rtol=1e-5, atol=1e-6)
+
+
+def test_several_inputs_are_refused_unless_they_are_to_be_joined() -> None:
+    with pytest.raises(UnsupportedError, match="join=True"):
+        read_onnx(_of_two([node("MatMul", "xz", "y")], ["y"]))
+    with pytest.raises(InputError, match="the output `v` is given by no node"):
+        read_onnx(_of_two([node("MatMul", "xz", "y")], ["y", "v"]), join=True)
+
+
+def _of_two(nodes: list[onnx.NodeProto], outputs: list[str]) -> bytes:
+    """A model of x (batch, 2, 2) and z (batch, 2, 3) with the weight w."""
+    made = onnx.load_model_from_string(model(nodes, ["batch", 2, 2], {"w": weights(2, 3)}))
+    made.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", 2, 3]))
+    del made.graph.output[:]
+    made.graph.output.extend(helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs)
+    return bytes(made.SerializeToString())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from ballproof.graph import Graph, GraphBuilder
 from ballproof.networks.onnx_operators import TRANSLATORS, translated
 from ballproof.networks.onnx_operators.site import Array, Shape, Site, Value
 from ballproof.networks.onnx_weights import read_tensor
+from ballproof.operations.concat import Concat
 from ballproof.operations.reshape import Reshape
+from ballproof.operations.slice import Slice
 
 DOMAINS = ("", "ai.onnx")
 OPSETS = range(7, 23)
@@ -29,8 +32,8 @@ TRIED = 0.0, 0.5, 1.0
 class Reader:
     """Reads one model. name: the file, for messages. folder: where its external data may lie."""
 
-    def __init__(self, model: onnx.ModelProto, name: str, folder: Path | None, dtype: torch.dtype) -> None:
-        self.model, self.name, self.dtype = model, name, dtype
+    def __init__(self, model: onnx.ModelProto, name: str, folder: Path | None, dtype: torch.dtype, join: bool = False) -> None:
+        self.model, self.name, self.dtype, self.join = model, name, dtype, join
         self.read = partial(read_tensor, file=name, folder=folder)
         versions = [o.version for o in model.opset_import if o.domain in DOMAINS]
         self.opset = max(versions, default=0)
@@ -41,22 +44,42 @@ class Reader:
         self.constants: dict[str, Array] = {i.name: self.read(i) for i in model.graph.initializer}
 
     def graph(self) -> Graph:
-        """The graph of the model; refuses what has not one varying input and one output."""
+        """The graph of the model; refuses what has not one varying input and one output, unless they are to be joined."""
         varying = [i for i in self.model.graph.input if i.name not in self.constants]
         outputs = self.model.graph.output
-        if len(varying) != 1 or len(outputs) != 1:
+        if (len(varying) != 1 or len(outputs) != 1) and not (self.join and varying and outputs):
             names = f"inputs {[i.name for i in varying]} and outputs {[o.name for o in outputs]}"
-            raise UnsupportedError(f"{self.name} has {names}; supported: one of each")
-        shape, batched, self.single = self._input(varying[0])
-        self.builder = GraphBuilder(shape, fold=True)
-        self.known = {varying[0].name: Value(self.builder.input, batched)}
+            raise UnsupportedError(f"{self.name} has {names}; supported: one of each, or several as one vector by join=True")
+        self._enter(varying)
         for index, node in enumerate(self.model.graph.node):
             self._node(node, node.name or f"{node.op_type}_{index}")
-        output = outputs[0].name
-        if output not in self.known:
-            why = "does not depend on the input" if output in self.constants else "is given by no node"
-            raise InputError(f"{self.name}: the output `{output}` {why}")
-        return self._tried(self.builder.build(self._example(self.known[output])))
+        found = [self._example(self._output(o.name)) for o in outputs]
+        return self._tried(self.builder.build(found[0] if len(found) == 1 else self._joined(found)))
+
+    def _enter(self, varying: list[onnx.ValueInfoProto]) -> None:
+        """Start the graph. Several inputs are the parts of one vector, in the order of the file."""
+        read = [self._input(v) for v in varying]
+        self.single = all(single for _, _, single in read)
+        sizes = [prod(shape) for shape, _, _ in read]
+        self.builder = GraphBuilder(read[0][0] if len(read) == 1 else (sum(sizes),), fold=True)
+        self.known, start = {}, 0
+        for value, (shape, batched, _), size in zip(varying, read, sizes, strict=True):
+            node = self.builder.input
+            if len(read) > 1:
+                part = self.builder.add(Slice(1, start, start + size), (node,), f"{value.name}.part")
+                node = self.builder.add(Reshape(shape), (part,), value.name)
+            self.known[value.name] = Value(node, batched)
+            start += size
+
+    def _joined(self, nodes: list[str]) -> str:
+        flat = [self.builder.add(Reshape((prod(self.builder.shape(n)),)), (n,), f"{n}.flat") for n in nodes]
+        return self.builder.add(Concat(1), tuple(flat), "outputs")
+
+    def _output(self, name: str) -> Value:
+        if name not in self.known:
+            why = "does not depend on the input" if name in self.constants else "is given by no node"
+            raise InputError(f"{self.name}: the output `{name}` {why}")
+        return self.known[name]
 
     def _example(self, value: Value) -> str:
         """The output of one example; a file with a free batch has it in front."""

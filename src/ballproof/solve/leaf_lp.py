@@ -26,10 +26,10 @@ REFUTED = 1e-7
 
 
 def decided_by_lp(bounds: LeafBounds, leaf: Leaves, cuts: list[Tensor]) -> tuple[float, Tensor | None]:
-    """A proven lower value of the largest row of the leaf's group, infinite where the leaf holds no input, and the point where it is least.
+    """A proven lower value of the largest row of the leaf's group, and the point where it is least.
 
-    leaf: a single one. cuts: by site, `(1, neurons)`, which neurons a split has cut. Minus infinity where the region has no
-    linear program (L2).
+    Infinite where the leaf holds no input, minus infinity where the region has no linear program (L2). leaf: a single one.
+    cuts: by site, `(1, neurons)`, which neurons a split has cut.
     """
     if not isinstance(bounds.region, (Box, Linf, L1)):
         return float("-inf"), None
