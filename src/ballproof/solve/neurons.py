@@ -95,9 +95,7 @@ class NeuronSplitting:
             if len(found[0]):
                 stack.append(found)
         if self.exhausted:
-            reason = (
-                f"{self.exhausted} leaves without a neuron to split stay open (rounding, or max pooling)"
-            )
+            reason = f"{self.exhausted} leaves without a neuron to split stay open (rounding, or max pooling)"
             return Answer(False, reason=reason, leaves=self.leaves, final=True)
         return Answer(True, bound=0.0, leaves=self.leaves)
 
