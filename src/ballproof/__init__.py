@@ -36,9 +36,12 @@ PUBLIC = {
     "load_data": "ballproof.data",
     "lower_bounds": "ballproof.bounds",
     "margins": "ballproof.bounds",
+    "minimal_distance": "ballproof.solve.distance",
     "read_onnx": "ballproof.networks.onnx_file",
+    "read_vnnlib": "ballproof.problems.vnnlib",
     "robust_loss": "ballproof.train",
     "verify": "ballproof.solve",
+    "verify_files": "ballproof.solve.files",
 }
 """The public names and where they live; a test freezes them."""
 

@@ -1,4 +1,4 @@
-"""The strategy that answers one problem: proofs first, then a search for a counterexample."""
+"""Complete verification: engines that decide one problem, and the strategy that gives them their turns."""
 
 from ballproof.solve.verify import verify
 
