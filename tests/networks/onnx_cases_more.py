@@ -38,6 +38,9 @@ def masks(case: Case) -> None:
     case("softmax along another axis", [node("Add", "xe", "m"), node("Softmax", "m", axis=2)], x, 13, e=ENDS.T)
     safe = [node("Add", "xe", "m"), node("Softmax", "m", "s"), node("IsNaN", "s", "n"), node("Where", "nzs")]
     case("softmax with a guard", safe, x, 13, e=ENDS, z=number(0))
+    opened = [node("Add", "xe", "a"), node("Where", "caz", "m"), node("Softmax", "m", "s", axis=-1), node("Reshape", "sf")]
+    rows = {"c": BELOW[2:], "e": ENDS[3], "z": number(0.5), "f": whole(1, 15)}
+    case("softmax of rows of one example", opened, (5,), 13, batches=(1,), single=True, **rows)
     case("triangle", [node("Trilu", "x", upper=0)], x, 14, 22)
     case("triangle above", [node("Trilu", "xk")], x, 14, k=np.asarray(1, np.int64))
     constant = [node("Trilu", "ak", "t", upper=0), node("IsInf", "t", "i"), node("Where", "izt", "w"), node("Add", "xw")]

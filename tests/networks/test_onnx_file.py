@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import TOLERANCE, Array, close, drawn, model, node, number, reference, runtime, value, weights
 
-from ballproof.errors import InputError
+from ballproof.errors import InputError, UnsupportedError
 from ballproof.networks.onnx_file import read_onnx
 
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_cases_more import more
 from onnx_models import Array, close, drawn, model, node, number, reference, value, weights, whole
 
+from ballproof.errors import UnsupportedError
 from ballproof.networks.onnx_file import read_onnx
 from ballproof.networks.onnx_operators import TRANSLATORS
 from ballproof.networks.onnx_operators.refused import REASONS
@@ -386,3 +387,30 @@ def test_operators_agree_with_the_runtime(name: str) -> None:
 def test_every_translator_has_a_case() -> None:
     covered = {n.op_type for c in CASES.values() for n in c.nodes}
     assert covered | set(REASONS) == set(TRANSLATORS)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_sequences_with_the_batch_in_front_are_the_same(kind: str) -> None:
+    """Layout 1, which ONNX Runtime does not compute, against layout 0 between two transpositions."""
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    parts = {"w": weights(2, gates * 4, 3), "r": weights(2, gates * 4, 4), "b": weights(2, gates * 8), "h": weights(2, 1, 4)}
+    settings = {"hidden_size": 4, "direction": "bidirectional"}
+    turned = [
+        node("Transpose", outputs="t", perm=[1, 0, 2]),
+        node(kind, ["t", "w", "r", "b", "", "h"], "sl", **settings),
+        node("Transpose", "s", "u", perm=[2, 0, 1, 3]),
+    ]
+    first = [node(kind, ["x", "w", "r", "b", "", "h"], "ul", layout=1, **settings)]
+    parts_first = {**parts, "h": parts["h"].transpose(1, 0, 2)}
+    x = drawn(3, 5, 3)
+    for last in (node("Identity", "u"), node("Identity", "l")):
+        back = [node("Transpose", "l", "k", perm=[1, 0, 2]), node("Identity", "k")] if last.input == ["l"] else [last]
+        wanted = value(read_onnx(model([*turned, *back], ["batch", 5, 3], parts, 14)), x)
+        for shape in (["batch", 5, 3], [1, 5, 3]):
+            close(value(read_onnx(model([*first, last], shape, parts_first, 14)), x), wanted)
+
+
+def test_a_constant_sequence_is_refused() -> None:
+    nodes = [node("RNN", "awr", "s", hidden_size=1), node("Add", "xs")]
+    with pytest.raises(UnsupportedError, match="a constant sequence"):
+        read_onnx(model(nodes, [1, 4], {"a": weights(2, 1, 3), "w": weights(1, 1, 3), "r": weights(1, 1, 1)}, 14))

@@ -52,25 +52,29 @@ def _recurrent(self: Any, x: Tensor, hx: object = None) -> tuple[Tensor, Any]:
             f"{type(self).__name__} with an initial state, a projection, or the batch behind the time; "
             "supported: batch_first=True, inputs (batch, time, features), no initial state, proj_size=0"
         )
-    cell = CELLS[self.mode]
     hidden, memories = LastStates(), LastStates()
     for layer in range(self.num_layers):
         sides = []
         for suffix in ("", "_reverse")[: 2 if self.bidirectional else 1]:
-            names = [f"{part}_l{layer}{suffix}" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-            own = [getattr(self, n) if self.bias or n.startswith("weight") else None for n in names]
-            times = range(x.shape[1]) if not suffix else reversed(range(x.shape[1]))
-            state: State | None = None
-            found: dict[int, Tensor] = {}
-            for time in times:
-                state = cell(x[:, time], state, *own)
-                found[time] = state[0]
-            assert state is not None
+            found, state = _side(self, x, f"l{layer}{suffix}", reverse=bool(suffix))
             hidden.append(state[0])
             memories += state[1:]
-            sides.append(torch.stack([found[t] for t in range(x.shape[1])], 1))
+            sides.append(found)
         x = torch.cat(sides, 2) if len(sides) > 1 else sides[0]
     return x, (hidden, memories) if self.mode == "LSTM" else hidden
+
+
+def _side(self: Any, x: Tensor, name: str, reverse: bool) -> tuple[Tensor, State]:
+    """One direction of one layer: its state at every time, and the last one."""
+    names = [f"{part}_{name}" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    own = [getattr(self, n) if self.bias or n.startswith("weight") else None for n in names]
+    state: State | None = None
+    found: dict[int, Tensor] = {}
+    for time in range(x.shape[1])[:: -1 if reverse else 1]:
+        state = CELLS[self.mode](x[:, time], state, *own)
+        found[time] = state[0]
+    assert state is not None, "a sequence has at least one step"
+    return torch.stack([found[t] for t in range(x.shape[1])], 1), state
 
 
 def _hidden(state: State | None, weight: Tensor, bias: Tensor | None) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ballproof.errors import InputError
 from ballproof.networks.contraction import Equation, Term, contracted
 from ballproof.networks.onnx_operators.site import Array, BatchAxisError, Site, Value
@@ -14,8 +16,6 @@ def einsum(site: Site) -> Value | Array:
     """Of one or two values. Where there is a batch axis, it stands in front of what varies and of the result."""
     text, count = site.attribute("equation", ""), range(len(site.node.input))
     if not site.varying:
-        import numpy as np
-
         return np.asarray(np.einsum(text, *(site.array(i, "a value") for i in count)))
     equation = Equation.read(text)
     if len(equation.inputs) != len(count):
