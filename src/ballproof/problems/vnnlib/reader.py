@@ -1,4 +1,4 @@
-"""`read_vnnlib`: VNN-LIB 1 files as they are in use."""
+"""`read_vnnlib`: VNN-LIB files, version 1 as it is in use, and version 2.0 of one network with one input and output."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ballproof.errors import InputError, UnsupportedError
 from ballproof.problems.vnnlib.forms import children, nested, top_level_forms
 from ballproof.problems.vnnlib.formula import MOST_CASES, VARIABLE, Atom, Conjunction, alternatives, variables
 from ballproof.problems.vnnlib.specification import Array, Case, Row, Specification
+from ballproof.problems.vnnlib.version2 import Declarations, version
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 BOUND = re.compile(rf"\(\s*(<=|>=)\s+([XY])_(\d+)\s+({NUMBER})\s*\)")
@@ -26,7 +27,7 @@ IGNORED = re.compile(r"\(\s*(?:set-logic|set-info|set-option|check-sat|get-model
 def read_vnnlib(path: Path | str) -> Specification:
     """The specification in a file (`.vnnlib` or `.vnnlib.gz`): every assertion together states a violation.
 
-    Nested and/or, assertions in any order, =, <, <=, >, >=, relations between inputs, scientific notation, comments.
+    Version 1, or 2.0 where the header says so. Nested and/or, assertions in any order, =, <, <=, >, >=, relations between inputs, scientific notation, comments.
     Raises `InputError` for what is no VNN-LIB or leaves an input without an end, `UnsupportedError` for products of
     variables. Price: about a second for 20 MB; holds one assertion of the text at a time.
     """
@@ -47,6 +48,7 @@ class Reader:
         self.count = {"X": 0, "Y": 0}
         self.declared: set[tuple[str, int]] = set()
         self.alone: list[Atom] = []
+        self.second: Declarations | None = None
         self.options: list[list[Conjunction]] = []
 
     def read(self) -> Specification:
@@ -67,10 +69,27 @@ class Reader:
                 raise UnsupportedError(f"the type `{found[5]}` of {kind}_{number}; supported: Real")
             self.count[kind] = max(self.count[kind], number + 1)
             self.declared.add((kind, number))
-        elif text.startswith("(vnnlib-version"):
-            raise UnsupportedError("VNN-LIB 2.0 is read by `ballproof-vnnlib verify`")
+        elif (stated := version(text)) is not None:
+            if stated != (2, 0):
+                raise UnsupportedError(f"VNN-LIB {stated[0]}.{stated[1]}; supported: 1 without a header, and 2.0")
+            self.second = Declarations()
+        elif self.second is not None:
+            self._second(text, self.second)
         elif not IGNORED.match(text):
             self._assertion(text)
+
+    def _second(self, text: str, declared: Declarations) -> None:
+        """A form of version 2.0."""
+        if re.match(r"\(\s*declare-network\b", text):
+            for kind, number in declared.network(text):
+                self.count[kind] = max(self.count[kind], number + 1)
+                self.declared.add((kind, number))
+            return
+        found = alternatives(declared.assertion(text))
+        if len(found) == 1:
+            self.alone += found[0]
+        else:
+            self.options.append(found)
 
     def _assertion(self, text: str) -> None:
         body = next(children(text), None)
