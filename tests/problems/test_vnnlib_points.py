@@ -168,7 +168,7 @@ BAD = {
     "two networks": (HEADER + HEADER.split("\n")[1], "networks f, f"),
     "hidden nodes": (ONE + "(declare-hidden Z Real [1])(declare-output Y Real [1]))", "declare-hidden"),
     "no output of the network": (ONE + ")", "declare-output"),
-    "float32": (ONE + "(declare-output Y float32 [1]))", "float32"),
+    "whole numbers": (ONE + "(declare-output Y int32 [1]))", "int32"),
     "outside the tensor": (ONE + "(declare-output Y Real [1]))(assert (<= X[2] 1))", "its shape is"),
     "a product": (ONE + "(declare-output Y Real [1]))(assert (<= (* X[0] X[1]) 1))", "product"),
     "unbalanced": ("(declare-const X_0 Real))", "never opened"),

@@ -27,7 +27,8 @@ IGNORED = re.compile(r"\(\s*(?:set-logic|set-info|set-option|check-sat|get-model
 def read_vnnlib(path: Path | str) -> Specification:
     """The specification in a file (`.vnnlib` or `.vnnlib.gz`): every assertion together states a violation.
 
-    Version 1, or 2.0 where the header says so. Nested and/or, assertions in any order, =, <, <=, >, >=, relations between inputs, scientific notation, comments.
+    Version 1, or 2.0 where the header says so. Nested and/or, assertions in any order, =, <, <=, >, >=, relations between
+    inputs, scientific notation, comments. Types of floating numbers are read as real numbers; `tensors` says what they were.
     Raises `InputError` for what is no VNN-LIB or leaves an input without an end, `UnsupportedError` for products of
     variables. Price: about a second for 20 MB; holds one assertion of the text at a time.
     """
@@ -60,7 +61,8 @@ class Reader:
             )
         if len(self.declared) != sum(self.count.values()):
             raise InputError(f"{self.path} leaves a number out between its first and last X or Y")
-        return Specification(self.count["X"], self.count["Y"], tuple(self._cases()))
+        tensors = tuple(self.second.tensors.values()) if self.second is not None else ()
+        return Specification(self.count["X"], self.count["Y"], tuple(self._cases()), tensors)
 
     def _form(self, text: str) -> None:
         if found := DECLARED.fullmatch(text):

@@ -35,16 +35,28 @@ class Case:
     strict_upper: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True)
+class Declared:
+    """A tensor that a file of version 2.0 declares. kind: X or Y. number: its type's name, `Real` or one of ONNX."""
+
+    network: str
+    name: str
+    kind: str
+    number: str
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Specification:
     """What a file asks: is there a violation in any of the cases? None of them: it holds for want of inputs.
 
-    inputs, outputs: how many X and Y the file declares.
+    inputs, outputs: how many X and Y the file declares. tensors: what a file of version 2.0 declares, in order.
     """
 
     inputs: int
     outputs: int
     cases: tuple[Case, ...]
+    tensors: tuple[Declared, ...] = ()
 
     @property
     def relates_inputs(self) -> bool:

@@ -9,6 +9,7 @@ from math import prod
 
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.problems.vnnlib.forms import Form, nested
+from ballproof.problems.vnnlib.specification import Declared
 
 VERSION = re.compile(r"\(\s*vnnlib-version\s*<\s*(\d+)\.(\d+)\s*>\s*\)")
 BRACKETS = re.compile(r"\[([^\]]*)\]")
@@ -21,29 +22,25 @@ def version(text: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-@dataclass(frozen=True)
-class Tensor2:
-    """A declared tensor: `kind` X or Y, its shape, and the number of its first entry."""
+NUMBERS = ("Real", "real", "float16", "float32", "float64", "bfloat16")
+"""The types that are read, all as real numbers."""
 
-    kind: str
-    shape: tuple[int, ...]
-    first: int
 
-    def place(self, index: tuple[int, ...], name: str) -> str:
-        """The entry's name in version 1; row-major."""
-        if len(index) != len(self.shape) or any(i >= n for i, n in zip(index, self.shape, strict=True)):
-            raise InputError(f"`{name}` is indexed {list(index)}, but its shape is {list(self.shape)}")
-        at = 0
-        for i, n in zip(index, self.shape, strict=True):
-            at = at * n + i
-        return f"{self.kind}_{self.first + at}"
+def place(tensor: Declared, index: tuple[int, ...]) -> str:
+    """The name in version 1 of an entry; row-major."""
+    if len(index) != len(tensor.shape) or any(i >= n for i, n in zip(index, tensor.shape, strict=True)):
+        raise InputError(f"`{tensor.name}` is indexed {list(index)}, but its shape is {list(tensor.shape)}")
+    at = 0
+    for i, n in zip(index, tensor.shape, strict=True):
+        at = at * n + i
+    return f"{tensor.kind}_{at}"
 
 
 @dataclass
 class Declarations:
     """The tensors by name."""
 
-    tensors: dict[str, Tensor2] = field(default_factory=dict)
+    tensors: dict[str, Declared] = field(default_factory=dict)
     networks: list[str] = field(default_factory=list)
 
     def network(self, text: str) -> Iterator[tuple[str, int]]:
@@ -70,11 +67,11 @@ class Declarations:
                 shape = _numbers(dims[1:-1], name)
             case _:
                 raise InputError(f"`{_head(form)}`: expected a name, a type and dimensions, as in (declare-input X Real [1,5])")
-        if number != "Real":
-            raise UnsupportedError(f"the type `{number}` of `{name}`; supported: Real, as proofs are about real arithmetic")
+        if number not in NUMBERS:
+            raise UnsupportedError(f"the type `{number}` of `{name}`; supported: {', '.join(NUMBERS)}")
         if name in self.tensors:
             raise InputError(f"`{name}` is declared twice")
-        self.tensors[name] = Tensor2(kind, shape, 0)
+        self.tensors[name] = Declared(self.networks[-1], name, kind, number, shape)
         for at in range(prod(shape)):
             yield kind, at
 
@@ -91,7 +88,7 @@ class Declarations:
         found = REFERENCE.fullmatch(form)
         if found is None or found[1] not in self.tensors:
             return form
-        return self.tensors[found[1]].place(_numbers(found[2] or "", found[1]), found[1])
+        return place(self.tensors[found[1]], _numbers(found[2] or "", found[1]))
 
 
 def _closed(text: str) -> str:

@@ -1,0 +1,133 @@
+"""`ballproof-vnnlib`: the command line that the VNN-LIB 2.0 standard asks of every solver, in its words."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ballproof.errors import BallproofError, InputError, UnsupportedError
+
+CAPABILITIES: dict[str, tuple[str, ...]] = {
+    "onnx-opset-versions": ("7", "22"),
+    "onnx-element-types": ("real",),
+    "onnx-operators-unsat-proofs": (),
+    "vnnlib-versions": ("2.0", "2.0"),
+    "hidden-node-theories": ("NH",),
+    "multiple-input-output-theories": ("SIO",),
+    "multiple-network-theories": ("SNET",),
+    "multiple-node-comparison-theories": ("MNC",),
+    "arithmetic-complexity-theories": ("BND", "OUTC", "LIN"),
+    "optimised-disjunctive-reasoning": ("false",),
+    "serialise-assignments": ("true",),
+    "unsat-proofs": ("false",),
+}
+"""What `supports` answers, but for the operators, which are read off the reader of files."""
+
+REAL = ("Real", "real")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 where the command answered; 2 with one line on stderr for what it cannot be asked."""
+    asked = _parser().parse_args(arguments)
+    try:
+        if asked.name or asked.version:
+            print("ballproof" if asked.name else _version())
+        elif asked.command == "verify":
+            _verify(asked)
+        elif asked.command == "supports":
+            _supports(asked.capability)
+        else:
+            raise UnsupportedError("proofs in the format of the standard are neither written nor checked")
+    except BallproofError as error:
+        print(f"ballproof-vnnlib: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("ballproof-vnnlib", description="The solver interface of the VNN-LIB 2.0 standard.")
+    parser.add_argument("--name", action="store_true", help="print the solver's name")
+    parser.add_argument("--version", action="store_true", help="print the solver's version")
+    commands = parser.add_subparsers(dest="command")
+    verify = commands.add_parser("verify", help="decide a query")
+    verify.add_argument("query", type=Path)
+    verify.add_argument("--network", action="append", default=[], metavar="NAME=FILE")
+    verify.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS")
+    verify.add_argument("--serialise-assignments", type=Path, metavar="FOLDER")
+    verify.add_argument("--unsat-proofs", type=Path, metavar="FILE")
+    verify.add_argument("--as-real", action="store_true", help="read floating types as Real: not sound for their rounding")
+    supports = commands.add_parser("supports", help="tell what can be asked")
+    group = supports.add_mutually_exclusive_group(required=True)
+    for name in ("onnx-operators", *CAPABILITIES):
+        group.add_argument(f"--{name}", dest="capability", action="store_const", const=name)
+    commands.add_parser("check", help="check a proof")
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ballproof")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+def _supports(capability: str) -> None:
+    lines = CAPABILITIES.get(capability)
+    if lines is None:
+        from ballproof.networks.onnx_operators import TRANSLATORS
+
+        lines = tuple(sorted(TRANSLATORS))
+    for line in lines:
+        print(line)
+
+
+def _verify(asked: argparse.Namespace) -> None:
+    from ballproof.problems.vnnlib import read_vnnlib
+    from ballproof.solve.files import verify_files
+
+    if asked.unsat_proofs is not None:
+        raise UnsupportedError("proofs in the format of the standard are not written; leave --unsat-proofs out")
+    if not asked.timeout > 0:
+        raise InputError(f"`timeout` is {asked.timeout:g}, expected a number of seconds > 0")
+    declared = read_vnnlib(asked.query).tensors
+    if not declared:
+        raise InputError(f"{asked.query} has no header of version 2.0; `ballproof verify` reads version 1")
+    other = next((t for t in declared if t.number not in REAL), None)
+    if other is not None and not asked.as_real:
+        raise UnsupportedError(
+            f"`{other.name}` is of type {other.number}, and proofs are about real numbers; write Real, or say --as-real"
+        )
+    found = verify_files(_network(asked.network, declared[0].network), asked.query, asked.timeout)
+    print({"timeout": "timed-out"}.get(found.result, found.result))
+    if found.witness is not None:
+        values = {"X": found.witness.x, "Y": found.witness.y}
+        for tensor in declared:
+            if asked.serialise_assignments is None:
+                print(f"{tensor.name} {tensor.number} [{','.join(map(str, tensor.shape))}]")
+                print("\n".join(repr(float(v)) for v in values[tensor.kind]))
+            else:
+                _serialised(asked.serialise_assignments, tensor.name, tensor.shape, values[tensor.kind])
+
+
+def _network(given: list[str], name: str) -> Path:
+    """The file of the one network that the query declares."""
+    pairs = [g.partition("=") for g in given]
+    if [p[0] for p in pairs] != [name] or not pairs[0][2]:
+        raise InputError(f"`--network` is given as {given}; the query declares one network: expected --network {name}=FILE")
+    return Path(pairs[0][2])
+
+
+def _serialised(folder: Path, name: str, shape: tuple[int, ...], values: object) -> None:
+    import numpy as np
+    from onnx import numpy_helper
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensor = numpy_helper.from_array(np.asarray(values).reshape(shape), name)
+    (folder / f"{name}.pb").write_bytes(tensor.SerializeToString())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
