@@ -141,6 +141,17 @@ def test_version_2_says_the_same_of_tensors(seed: int, tmp_path: Path) -> None:
         assert violated(found, at) == all(holds(f, at) for f in formulas), at
 
 
+def test_entries_of_several_tensors_stand_behind_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "s.vnnlib"
+    path.write_text(
+        "(vnnlib-version <2.0>)"
+        "(declare-network f (declare-input A Real [2]) (declare-input B Real [1]) (declare-output y Real [1]))"
+        "(assert (and (>= A[0] 0) (<= A[0] 1) (>= A[1] 1) (<= A[1] 2) (>= B[0] 2) (<= B[0] 3) (<= y[0] 0)))"
+    )
+    found = read_vnnlib(path)
+    assert found.cases[0].lower.tolist() == [0, 1, 2] and [t.first for t in found.tensors] == [0, 2, 0]
+
+
 def test_entries_are_counted_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "s.vnnlib"
     path.write_text(
@@ -167,7 +178,7 @@ ONE = "(vnnlib-version <2.0>)(declare-network f (declare-input X Real [2])"
 BAD = {
     "two networks": (HEADER + HEADER.split("\n")[1], "networks f, f"),
     "hidden nodes": (ONE + "(declare-hidden Z Real [1])(declare-output Y Real [1]))", "declare-hidden"),
-    "no output of the network": (ONE + ")", "declare-output"),
+    "no output of the network": (ONE + ")", "no declare-output"),
     "whole numbers": (ONE + "(declare-output Y int32 [1]))", "int32"),
     "outside the tensor": (ONE + "(declare-output Y Real [1]))(assert (<= X[2] 1))", "its shape is"),
     "a product": (ONE + "(declare-output Y Real [1]))(assert (<= (* X[0] X[1]) 1))", "product"),

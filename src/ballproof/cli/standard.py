@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import prod
 from pathlib import Path
 
 from ballproof.errors import BallproofError, InputError, UnsupportedError
@@ -14,7 +15,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "onnx-operators-unsat-proofs": (),
     "vnnlib-versions": ("2.0", "2.0"),
     "hidden-node-theories": ("NH",),
-    "multiple-input-output-theories": ("SIO",),
+    "multiple-input-output-theories": ("SIO", "MIO"),
     "multiple-network-theories": ("SNET",),
     "multiple-node-comparison-theories": ("MNC",),
     "arithmetic-complexity-theories": ("BND", "OUTC", "LIN"),
@@ -103,13 +104,14 @@ def _verify(asked: argparse.Namespace) -> None:
     found = verify_files(_network(asked.network, declared[0].network), asked.query, asked.timeout)
     print({"timeout": "timed-out"}.get(found.result, found.result))
     if found.witness is not None:
-        values = {"X": found.witness.x, "Y": found.witness.y}
         for tensor in declared:
+            every = found.witness.x if tensor.kind == "X" else found.witness.y
+            values = every[tensor.first : tensor.first + prod(tensor.shape)]
             if asked.serialise_assignments is None:
                 print(f"{tensor.name} {tensor.number} [{','.join(map(str, tensor.shape))}]")
-                print("\n".join(repr(float(v)) for v in values[tensor.kind]))
+                print("\n".join(repr(float(v)) for v in values))
             else:
-                _serialised(asked.serialise_assignments, tensor.name, tensor.shape, values[tensor.kind])
+                _serialised(asked.serialise_assignments, tensor.name, tensor.shape, values)
 
 
 def _network(given: list[str], name: str) -> Path:

@@ -21,7 +21,8 @@ class Concat(Affine):
     nonnegative: ClassVar[bool] = True
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        batch, axes = max(i.shape[0] for i in inputs), max(i.ndim for i in inputs)
+        axes = max(i.ndim for i in inputs)
+        batch = max(i.shape[0] for i in inputs if i.ndim == axes)
         full = [i if i.ndim == axes else i.unsqueeze(0) for i in inputs]
         return torch.cat([i.expand(batch, *i.shape[1:]) if i.shape[0] == 1 else i for i in full], self.axis)
 

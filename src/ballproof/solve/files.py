@@ -46,7 +46,7 @@ def verify_files(network: Path | str, specification: Path | str, timeout: float 
     """
     clock = Clock(timeout)
     asked = read_vnnlib(specification)
-    graph = read_onnx(network)
+    graph = read_onnx(network, join=True)
     _fitting(graph, asked, str(network))
     if _work(graph) <= DOUBLE_WORK:
         graph = graph.to(dtype=torch.float64)
@@ -54,7 +54,7 @@ def verify_files(network: Path | str, specification: Path | str, timeout: float 
         return FileVerdict(
             "unsat", "none", float("inf"), clock.spent, "the region is empty: no input satisfies its constraints"
         )
-    search = _FileSearch(graph, Replay(Path(network), read_onnx(network)), clock, engine)
+    search = _FileSearch(graph, Replay(Path(network), graph.to(dtype=torch.float32)), clock, engine)
     try:
         with interrupting(clock):
             return search.run(asked)

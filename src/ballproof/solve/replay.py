@@ -6,6 +6,7 @@ import gzip
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,18 @@ class Replay:
         self.kind: Any = np.float64 if graph.dtype == torch.float64 else np.float32
 
     def __call__(self, x: Numbers) -> Numbers:
-        """The outputs `(outputs,)` for one input `(inputs,)`."""
+        """The outputs `(outputs,)` for one input `(inputs,)`, each of several behind the other in the order of the file."""
         if self.runtime == "ballproof":
             with torch.no_grad():
                 return self.graph(torch.from_numpy(x).reshape(1, *self.graph.input_shape)).numpy().reshape(-1)
         if self.session is None:
             self._open()
-        given = self.session.get_inputs()[0]
-        shape = [n if isinstance(n, int) and n > 0 else 1 for n in given.shape]
-        found = self.session.run(None, {given.name: x.reshape(shape)})[0]
-        return np.asarray(found).reshape(-1)
+        fed, start = {}, 0
+        for given in self.session.get_inputs():
+            shape = [n if isinstance(n, int) and n > 0 else 1 for n in given.shape]
+            fed[given.name] = x[start : start + prod(shape)].reshape(shape)
+            start += prod(shape)
+        return np.concatenate([np.asarray(y).reshape(-1) for y in self.session.run(None, fed)])
 
     def _open(self) -> None:
         import onnxruntime

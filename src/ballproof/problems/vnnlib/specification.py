@@ -37,13 +37,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Declared:
-    """A tensor that a file of version 2.0 declares. kind: X or Y. number: its type's name, `Real` or one of ONNX."""
+    """A tensor that a file of version 2.0 declares. kind: X or Y. number: its type's name, `Real` or one of ONNX. first: the
+    number of its first entry among all X or Y."""
 
     network: str
     name: str
     kind: str
     number: str
     shape: tuple[int, ...]
+    first: int
 
 
 @dataclass(frozen=True, eq=False)

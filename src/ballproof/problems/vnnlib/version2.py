@@ -33,7 +33,7 @@ def place(tensor: Declared, index: tuple[int, ...]) -> str:
     at = 0
     for i, n in zip(index, tensor.shape, strict=True):
         at = at * n + i
-    return f"{tensor.kind}_{at}"
+    return f"{tensor.kind}_{tensor.first + at}"
 
 
 @dataclass
@@ -54,14 +54,19 @@ class Declarations:
             raise UnsupportedError(f"the networks {', '.join(self.networks)}; supported: one")
         for kind, word in (("X", "input"), ("Y", "output")):
             own = [p for p in parts if isinstance(p, list) and p[:1] == [f"declare-{word}"]]
-            if len(own) != 1:
-                raise UnsupportedError(f"{len(own)} tensors by declare-{word}; supported: one")
-            yield from self._tensor(kind, own[0])
+            if not own:
+                raise InputError(f"the network `{name}` has no declare-{word}")
+            first = 0
+            for part in own:
+                count = self._tensor(kind, part, first)
+                yield from ((kind, first + at) for at in range(count))
+                first += count
         for p in parts:
             if not (isinstance(p, list) and p[:1] in (["declare-input"], ["declare-output"])):
                 raise UnsupportedError(f"`{_head(p)}` in a network; supported: declare-input, declare-output")
 
-    def _tensor(self, kind: str, form: list[Form]) -> Iterator[tuple[str, int]]:
+    def _tensor(self, kind: str, form: list[Form], first: int) -> int:
+        """Takes a tensor in whose entries are counted from `first` on; how many they are."""
         match form:
             case [_, str(name), str(number), str(dims)] if BRACKETS.fullmatch(dims):
                 shape = _numbers(dims[1:-1], name)
@@ -71,9 +76,8 @@ class Declarations:
             raise UnsupportedError(f"the type `{number}` of `{name}`; supported: {', '.join(NUMBERS)}")
         if name in self.tensors:
             raise InputError(f"`{name}` is declared twice")
-        self.tensors[name] = Declared(self.networks[-1], name, kind, number, shape)
-        for at in range(prod(shape)):
-            yield kind, at
+        self.tensors[name] = Declared(self.networks[-1], name, kind, number, shape, first)
+        return prod(shape)
 
     def assertion(self, text: str) -> Form:
         """The formula of an assert form, in the words of version 1."""
