@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from onnx_models import TOLERANCE, Array, close, drawn, model, node, number, reference, runtime, value, weights
+from onnx_models import Array, close, drawn, model, node, number, reference, runtime, value, weights
 
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.networks.onnx_file import read_onnx
@@ -155,6 +155,10 @@ def test_networks_of_the_benchmarks(name: str, data_dir: Path) -> None:
         _agrees(path)
 
 
+ORDERS = 1e-4
+"""Deep networks in float32 sum thousands of terms in another order than the runtime: up to 2e-5 was seen, on some draws."""
+
+
 def _agrees(path: Path) -> None:
     """On one example at a time, as some of the files have no other batch."""
     graph, session = read_onnx(path), runtime(gzip.decompress(path.read_bytes()))
@@ -167,7 +171,7 @@ def _agrees(path: Path) -> None:
                 None, {given.name: x.reshape([1 if not isinstance(given.shape[0], int) else given.shape[0], *given.shape[1:]])}
             )[0]
         ).reshape(y.shape)
-        assert np.abs(y - wanted).max() <= TOLERANCE * max(np.abs(wanted).max(), 1)
+        assert np.abs(y - wanted).max() <= ORDERS * max(np.abs(wanted).max(), 1)
 
 
 def test_several_inputs_and_outputs_as_one_vector_each() -> None:
