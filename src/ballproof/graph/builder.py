@@ -60,10 +60,7 @@ class GraphBuilder:
         return Graph(tuple(self.nodes.values()), self.input, output, dict(self.values)).until(output)
 
     def _shape(self, operation: Operation, arguments: list[Node], role: Role) -> Shape:
-        probes = [torch.empty((PROBE, *a.shape) if a.varies else a.shape, device="meta") for a in arguments]
-        for probe, argument in zip(probes, arguments, strict=True):
-            if argument.name in self.values and not self.values[argument.name].is_floating_point():
-                probe.data = probe.to(self.values[argument.name].dtype)
+        probes = self._real_probes(arguments) if self.fold else self._meta_probes(arguments)
         with torch.no_grad():
             shape = tuple(operation.forward(*probes).shape)
         if role is Role.CONSTANT:
@@ -71,6 +68,20 @@ class GraphBuilder:
         if not shape or shape[0] != PROBE:
             raise UnsupportedError(f"{operation} mixes the batch axis: shapes {[tuple(p.shape) for p in probes]} -> {shape}")
         return shape[1:]
+
+    def _real_probes(self, arguments: list[Node]) -> list[Tensor]:
+        """Zeros and the constants themselves: torch's shape-only tensors cost a second of imports when first used."""
+        floats = [self.values[a.name].dtype for a in arguments if not a.varies and self.values[a.name].is_floating_point()]
+        dtype = floats[0] if floats else torch.float32
+        return [torch.zeros((PROBE, *a.shape), dtype=dtype) if a.varies else self.values[a.name] for a in arguments]
+
+    def _meta_probes(self, arguments: list[Node]) -> list[Tensor]:
+        """Tensors of shapes alone, as live constants have no value yet."""
+        probes = [torch.empty((PROBE, *a.shape) if a.varies else a.shape, device="meta") for a in arguments]
+        for probe, argument in zip(probes, arguments, strict=True):
+            if argument.name in self.values and not self.values[argument.name].is_floating_point():
+                probe.data = probe.to(self.values[argument.name].dtype)
+        return probes
 
     def _free(self, name: str) -> str:
         candidate, number = name, 1
