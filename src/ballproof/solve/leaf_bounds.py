@@ -81,7 +81,7 @@ class LeafBounds:
 
     def evaluate(self, leaves: Leaves, details: bool = False) -> Evaluation:
         """The bounds that the leaves' own slopes, multipliers and mixes prove. Differentiable in those."""
-        mix = leaves.mix / leaves.mix.sum(1, keepdim=True)
+        mix = self._weights(leaves)
         rows = self.rows[leaves.group]
         cotangent = (rows * mix.reshape(*mix.shape, *(1 for _ in rows.shape[2:]))).sum(1).unsqueeze(0)
         walk = LeafBackward(self.graph, self.region, self.constants, self.relaxations(leaves), self._multipliers(leaves))
@@ -98,6 +98,10 @@ class LeafBounds:
             for s, z in zip(self.sites, zeros, strict=True)
         ]
         return Evaluation(values, at, self.region.minimizer(slope)[0])
+
+    def _weights(self, leaves: Leaves) -> Tensor:
+        """Of the rows, from their mixes."""
+        return leaves.mix / leaves.mix.sum(1, keepdim=True)
 
     def relaxations(self, leaves: Leaves) -> dict[str, Relaxation]:
         """The lines of every nonlinear node, those of the sites from the leaves' intervals and slopes, along the query axis."""
@@ -181,18 +185,26 @@ class LeafBounds:
         ]
         sizes = [a.abs() for a in seen.at]
         betas: list[Tensor | float] = [RATE_BETA * (a + 0.1 * a.mean(1, keepdim=True)) for a in sizes]
-        return [*slopes, *betas, *([RATE] if leaves.mix.shape[1] > 1 else [])]
+        return [*slopes, *betas, *self._mix_rates(leaves)]
 
     def _parameters(self, leaves: Leaves) -> list[Tensor]:
-        mixes = [leaves.mix] if leaves.mix.shape[1] > 1 else []
-        return [*(p for f in leaves.free for p in f), *leaves.beta, *mixes]
+        return [*(p for f in leaves.free for p in f), *leaves.beta, *self._mixes(leaves)]
+
+    def _mixes(self, leaves: Leaves) -> list[Tensor]:
+        return [leaves.mix] if leaves.mix.shape[1] > 1 else []
+
+    def _mix_rates(self, leaves: Leaves) -> list[Tensor | float]:
+        return [RATE] if leaves.mix.shape[1] > 1 else []
+
+    def _confine_mix(self, mix: Tensor) -> None:
+        mix.clamp_(min=0)
+        mix[mix.sum(1) <= 0] = 1.0
 
     def _confine(self, leaves: Leaves, split: list[Tensor]) -> None:
         for site, free, beta, cut in zip(self.sites, leaves.free, leaves.beta, split, strict=True):
             site.operation.confine(free)
             beta.masked_fill_(~cut, 0.0)
-        leaves.mix.clamp_(min=0)
-        leaves.mix[leaves.mix.sum(1) <= 0] = 1.0
+        self._confine_mix(leaves.mix)
 
 
 def _own(leaves: Leaves) -> Leaves:

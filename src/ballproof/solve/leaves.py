@@ -35,7 +35,8 @@ class Leaves:
     """Sub-problems along axis 0: one group of the property each, on the part of the region where splits hold.
 
     low, high, beta: by site, `(leaves, neurons)`: the interval of each argument and the multiplier on it. free: by site, the
-    slopes. mix: `(leaves, rows)`, the weights of the group's rows. bound: `(leaves,)`, what their parents proved.
+    slopes. mix: `(leaves, rows)`, the weights of the group's rows. bound, age: `(leaves,)`, what their
+    parents proved, and the splits since their intervals were new.
     """
 
     group: Tensor
@@ -45,6 +46,7 @@ class Leaves:
     free: tuple[tuple[Tensor, ...], ...]
     mix: Tensor
     bound: Tensor
+    age: Tensor
 
     def __len__(self) -> int:
         return len(self.group)
@@ -53,7 +55,14 @@ class Leaves:
         pick = lambda parts: tuple(p[index] for p in parts)  # noqa: E731
         free = tuple(pick(f) for f in self.free)
         return Leaves(
-            self.group[index], pick(self.low), pick(self.high), pick(self.beta), free, self.mix[index], self.bound[index]
+            self.group[index],
+            pick(self.low),
+            pick(self.high),
+            pick(self.beta),
+            free,
+            self.mix[index],
+            self.bound[index],
+            self.age[index],
         )
 
     @staticmethod
@@ -64,8 +73,8 @@ class Leaves:
         free = tuple(
             tuple(torch.cat(p) for p in zip(*sites, strict=True)) for sites in zip(*(q.free for q in parts), strict=True)
         )
-        ends = (torch.cat([p.mix for p in parts]), torch.cat([p.bound for p in parts]))
-        return Leaves(torch.cat([p.group for p in parts]), cat("low"), cat("high"), cat("beta"), free, *ends)
+        one = lambda name: torch.cat([getattr(p, name) for p in parts])  # noqa: E731
+        return Leaves(one("group"), cat("low"), cat("high"), cat("beta"), free, one("mix"), one("bound"), one("age"))
 
 
 def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> list[Site]:
@@ -97,4 +106,4 @@ def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, r
     mix = torch.zeros(count, rows, dtype=like.dtype, device=like.device)
     mix[:, 0] = 1.0
     beta = tuple(torch.zeros_like(a) for a in low)
-    return Leaves(groups, low, high, beta, free, mix, torch.full_like(mix[:, 0], -torch.inf))
+    return Leaves(groups, low, high, beta, free, mix, torch.full_like(mix[:, 0], -torch.inf), torch.zeros_like(groups))

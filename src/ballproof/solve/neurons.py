@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ballproof.bounds.alpha import AlphaPass
+from ballproof.bounds.interval import arguments
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
+from ballproof.graph import Graph
+from ballproof.graph.prune import without_units
+from ballproof.operations import Nonlinear
+from ballproof.solve.branching import children, losses
 from ballproof.solve.clock import Answer, Clock, Task, margins_at
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaf_lp import decided_by_lp
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
-from ballproof.solve.refresh import Refresh
-from ballproof.values import Interval
+from ballproof.solve.violated import LEAST_GAIN, Violated
+from ballproof.values import Interval, Relaxation
 
 CANDIDATES = 4
 """Neurons whose children are bounded before one is chosen (filtered smart branching, De Palma et al. 2021)."""
 
-REFRESH = False
 STEPS_ROOT, STEPS_LEAF, STEPS_LAST = 40, 4, 100
+COST = 4
+"""Leaves that are bounded in the time of one query of the narrowing."""
+
+FIRST, ROUNDS, NARROWING = 0.1, 5, 0.2
+"""A search that has taken the first share of its time begins again with narrow intervals for the groups that are open; the most
+rounds of narrowing, and its share of the time that is left."""
+
+AGE, RENEWING = 3, 0.1
+"""Splits after which a leaf's intervals are old, and the share of the time that is left for new ones of a batch."""
+
+LEAST_CLOSED, MOST_PAUSE = 0.1, 64
+"""New intervals that close a smaller share of their leaves are left out for the next batches, ever more of them."""
+
 WORK = 2**26
 """Multiplications that one pull-back of a batch should cost at least, as small batches waste a machine."""
 
@@ -33,6 +51,8 @@ class NeuronSplitting:
     def __init__(self, task: Task, state: LinearPass | None = None) -> None:
         self.task, self.state = task, state
         self.leaves, self.exhausted = 0, 0
+        self.renewing, self.waiting, self.pause = False, 0, 1
+        self.wide: tuple[Leaves, Evaluation] | None = None
         self.sites: list[Site] = []
         self.stack: list[tuple[Leaves, Evaluation]] | None = None
 
@@ -55,55 +75,113 @@ class NeuronSplitting:
             return self._search()
 
     def _begin(self) -> Answer | None:
-        task = self.task
-        state = self.state or tight_pass(task)
+        state = self.state or tight_pass(self.task)
+        graph, intervals = _living(self.task.graph, state.intervals)
+        self.task = task = replace(self.task, graph=graph)
         rows, offsets, self.names = _by_group(task)
-        constants = state.constants
-        self.sites = sites_of(task.graph, state.intervals, constants)
-        self.bounds = LeafBounds(task.graph, task.region, self.sites, state.relaxations, rows, offsets)
-        start = root(self.sites, state.intervals, torch.arange(len(rows)), rows.shape[1])
+        constants = {k: v.detach() for k, v in graph.constants().items()}
+        self.sites = sites_of(graph, intervals, constants)
+        self.bounds = LeafBounds(graph, task.region, self.sites, _lines(graph, intervals, constants), rows, offsets)
+        start = root(self.sites, intervals, torch.arange(len(rows)), rows.shape[1])
         start = _first_mix(self.bounds, start, rows.shape[1])
         self.base = start[:1]
-        self.root_intervals = state.intervals
         if not self.sites:
             self.stack = []
             return self._finished(start)
         found = self._bounded(start, STEPS_ROOT)
         if isinstance(found, Answer):
             return found
-        self.stack = [found] if len(found[0]) else []
+        self.stack, self.wide = [found] if len(found[0]) else [], found
         return None
+
+    def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
+        """Start again with narrow intervals for the groups that are open."""
+        assert self.wide is not None
+        (leaves, seen), self.wide = self.wide, None
+        groups = torch.cat([x.group for x, _ in stack]).unique()
+        open_ = torch.isin(leaves.group, groups).nonzero().flatten()
+        if len(open_) * 2 * self.open * COST > NARROWING * self.clock.left * self.leaves / self.clock.spent:
+            return None
+        self.renewing = True
+        found = self._narrowed(leaves[open_], _part(seen, open_))
+        if isinstance(found, Answer):
+            return found
+        stack[:] = [found] if len(found[0]) else []
+        return None
+
+    def _narrowed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
+        """The leaves with the intervals of where they violate the property, as long as that pays."""
+        clock, violated = self.clock.part(NARROWING), Violated(self.bounds, thorough=True)
+        for _ in range(ROUNDS):
+            if not len(leaves) or clock.over:
+                break
+            lost, _ = losses(self.sites, leaves, seen.at)
+            leaves, empty, gain = violated.run(leaves, lost, self._cuts(leaves), clock)
+            found = self._bounded(leaves[(~empty).nonzero().flatten()], STEPS_ROOT)
+            if isinstance(found, Answer):
+                return found
+            leaves, seen = found
+            if gain < LEAST_GAIN:
+                break
+        return leaves, seen
 
     def _search(self) -> Answer:
         stack = self.stack
         assert stack is not None
-        while stack:
-            if self.clock.over:
-                return self._unfinished(stack)
-            leaves, seen = self._popped(stack)
-            children, whole = self._split(leaves, seen)
-            if len(whole) and isinstance(answer := self._finished(leaves[whole]), Answer):
+        first = self.clock.part(FIRST)
+        while stack and not self.clock.over:
+            answer = self._again(stack) if first.over and self.wide is not None else self._step(stack)
+            if answer is not None:
                 return answer
-            if children is None or not len(children):
-                continue
-            children = self._refreshed(children)
-            if not len(children):
-                continue
-            found = self._bounded(children, STEPS_LEAF)
-            if isinstance(found, Answer):
-                return found
-            if len(found[0]):
-                stack.append(found)
+        if stack:
+            return self._unfinished(stack)
         if self.exhausted:
             reason = f"{self.exhausted} leaves without a neuron to split stay open (rounding, or max pooling)"
             return Answer(False, reason=reason, leaves=self.leaves, final=True)
         return Answer(True, bound=0.0, leaves=self.leaves)
+
+    def _step(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
+        """Some leaves are taken from the stack, and their open children put there."""
+        leaves, seen = self._popped(stack)
+        pairs, whole = self._split(leaves, seen)
+        if len(whole) and isinstance(answer := self._finished(leaves[whole]), Answer):
+            return answer
+        if pairs is None:
+            return None
+        found = self._bounded(pairs, STEPS_LEAF)
+        found = found if isinstance(found, Answer) else self._renewed(*found)
+        if isinstance(found, Answer):
+            return found
+        if len(found[0]):
+            stack.append(found)
+        return None
 
     def _unfinished(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer:
         bound = min(float(x.bound.min()) for x, _ in stack)
         count = sum(len(x) for x, _ in stack)
         reason = f"time: {count} leaves of {self.leaves} are open, the worst margin proven is {bound:.4g}"
         return Answer(False, reason=reason, bound=bound, leaves=self.leaves)
+
+    def _renewed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
+        """Leaves whose intervals are old get new ones, unless that closed too few of the last ones."""
+        old = leaves.age >= AGE
+        if not self.renewing or not bool(old.any()):
+            return leaves, seen
+        if self.waiting > 0:
+            self.waiting -= 1
+            return leaves, seen
+        aged, young = old.nonzero().flatten(), (~old).nonzero().flatten()
+        lost, _ = losses(self.sites, leaves[aged], _part(seen, aged).at)
+        clock = self.clock.part(RENEWING)
+        new, empty, _ = Violated(self.bounds, thorough=False).run(leaves[aged], lost, self._cuts(leaves[aged]), clock)
+        new = replace(new, age=torch.zeros_like(new.age))[(~empty).nonzero().flatten()]
+        found = self._bounded(new, 2 * STEPS_LEAF) if len(new) else (new, _part(seen, young[:0]))
+        if isinstance(found, Answer):
+            return found
+        poor = len(found[0]) > (1 - LEAST_CLOSED) * len(aged)
+        self.pause = min(2 * self.pause, MOST_PAUSE) if poor else 1
+        self.waiting = self.pause if poor else 0
+        return Leaves.joined([leaves[young], found[0]]), _joined([_part(seen, young), found[1]])
 
     def _size(self) -> int:
         """Leaves that are bounded together."""
@@ -122,8 +200,7 @@ class NeuronSplitting:
             parts.append(leaves)
             seen.append(at)
             room -= len(leaves)
-        known = [torch.cat(x) for x in zip(*(s.at for s in seen), strict=True)]
-        return Leaves.joined(parts), Evaluation(torch.cat([s.values for s in seen]), known)
+        return Leaves.joined(parts), _joined(seen)
 
     def _bounded(self, leaves: Leaves, steps: int) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves that stay open, with tighter bounds; or a counterexample that one of them points to."""
@@ -137,14 +214,6 @@ class NeuronSplitting:
             if len(bad) and (found := self.task.confirm(points[bad[:16]])) is not None:
                 return Answer(False, counterexample=found, leaves=self.leaves)
         return leaves[keep], _part(seen, keep)
-
-    def _refreshed(self, children: Leaves) -> Leaves:
-        """The children with new intervals behind their split, without those that hold no input."""
-        if not REFRESH:
-            return children
-        known = {s.argument: self.root_intervals[s.argument] for s in self.sites}
-        found, empty = Refresh(self.task.graph, self.task.region, self.sites, known, children, self.first).run()
-        return found[(~empty).nonzero().flatten()]
 
     def _cuts(self, leaves: Leaves) -> list[Tensor]:
         """Which intervals a split has cut."""
@@ -167,7 +236,7 @@ class NeuronSplitting:
 
     def _split(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves | None, Tensor]:
         """Both children of every leaf at the most promising of some candidates; and the leaves that have none left."""
-        scores, points = self._scores(leaves, seen)
+        scores, points = losses(self.sites, leaves, seen.at)
         count = min(CANDIDATES, scores.shape[1])
         values, choice = scores.topk(count, 1)
         left, whole = (values[:, 0] > 0).nonzero().flatten(), (~(values[:, 0] > 0)).nonzero().flatten()
@@ -179,65 +248,14 @@ class NeuronSplitting:
         best = choice[:, 0].clone()
         if count > 1:
             for k in range(count):
-                pair = self.children(leaves, choice[:, k], at[:, k])
+                pair = children(self.sites, leaves, choice[:, k], at[:, k])
                 found = self.bounds.evaluate(pair).values.reshape(2, -1)
                 found = torch.maximum(found, leaves.bound)
                 gain = found.amin(0) + 1e-3 * found.amax(0).clamp(max=0)
                 gain = gain.masked_fill(values[:, k] <= 0, -torch.inf)
                 better = gain > best_gain
                 best_gain, best = torch.where(better, gain, best_gain), torch.where(better, choice[:, k], best)
-        return self.children(leaves, best, points[left].gather(1, best.unsqueeze(1)).squeeze(1)), whole
-
-    def _scores(self, leaves: Leaves, seen: Evaluation) -> tuple[Tensor, Tensor]:
-        """How much the relaxation loses at each neuron, all sites in one row, and the place where it would be cut."""
-        scores, points = [], []
-        for site, low, high, free, at in zip(self.sites, leaves.low, leaves.high, leaves.free, seen.at, strict=True):
-            score, point = loss_at(site, Interval(low, high), free, at)
-            scores.append(score)
-            points.append(point)
-        return torch.cat(scores, 1), torch.cat(points, 1)
-
-    def children(self, leaves: Leaves, choice: Tensor, point: Tensor) -> Leaves:
-        """Below and above the point of the chosen neuron, first all lower children."""
-        low, high, start = [list(leaves.low), list(leaves.low)], [list(leaves.high), list(leaves.high)], 0
-        self.first = len(self.sites)
-        for i, site in enumerate(self.sites):
-            own = choice - start
-            mine = (own >= 0) & (own < len(site.places))
-            start += len(site.places)
-            if not bool(mine.any()):
-                continue
-            self.first = min(self.first, i)
-            rows, columns = mine.nonzero().flatten(), own[mine]
-            high[0][i] = leaves.high[i].clone()
-            high[0][i][rows, columns] = point[mine]
-            low[1][i] = leaves.low[i].clone()
-            low[1][i][rows, columns] = point[mine]
-        parts = [replace(leaves, low=tuple(a), high=tuple(b)) for a, b in zip(low, high, strict=True)]
-        return Leaves.joined(parts)
-
-
-def loss_at(site: Site, x: Interval, free: tuple[Tensor, ...], at: Tensor) -> tuple[Tensor, Tensor]:
-    """What the line in use loses at the place of the cut and at the better end, times the cotangent; and that place."""
-    point = branch_point(site, x)
-    lines = site.operation.relax(x, *site.constants, slope=free)
-    line = [
-        torch.where(at >= 0, a, b)
-        for a, b in zip((*lines.lower.slopes, lines.lower.offset), (*lines.upper.slopes, lines.upper.offset), strict=True)
-    ]
-    gap = [(site.operation.forward(p, *site.constants) - line[0] * p - line[1]).abs() for p in (point, x.lower, x.upper)]
-    score = at.abs() * (gap[0] + torch.minimum(gap[1], gap[2]))
-    inside = (point > x.lower) & (point < x.upper) & site.operation.unsettled(x, *site.constants)[0]
-    return score.masked_fill(~inside, -1.0).clamp(max=1e30) + inside * 1e-12, point
-
-
-def branch_point(site: Site, x: Interval) -> Tensor:
-    """The first break inside the interval, else its middle."""
-    point = x.center
-    for place, _ in reversed(site.operation.breaks):
-        inside = (x.lower < place) & (x.upper > place)
-        point = torch.where(inside, torch.full_like(point, place), point)
-    return point
+        return children(self.sites, leaves, best, points[left].gather(1, best.unsqueeze(1)).squeeze(1)), whole
 
 
 def tight_pass(task: Task) -> LinearPass:
@@ -245,6 +263,24 @@ def tight_pass(task: Task) -> LinearPass:
     state = AlphaPass(task.graph, task.region, AlphaMethod(intermediate="same", steps=5), Budget())
     state.run()
     return state
+
+
+def _living(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Interval]]:
+    """The network and its intervals without the units that are zero all over the region."""
+    bends = [n.name for n in graph.varying if isinstance(n.operation, Nonlinear) and n.name in intervals]
+    zero = {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0)).all(0).flatten() for n in bends}
+    small, kept = without_units(graph, zero)
+    return small, {
+        n: i if (k := kept.get(n)) is None else Interval(i.lower[:, k], i.upper[:, k])
+        for n, i in intervals.items()
+        if n in small.node
+    }
+
+
+def _lines(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> dict[str, Relaxation]:
+    """Of least area, by nonlinear node."""
+    bends = [(n, n.operation) for n in graph.varying if isinstance(n.operation, Nonlinear)]
+    return {n.name: f.relax(*arguments(graph, n, intervals, constants), slope="adaptive") for n, f in bends}
 
 
 def crown_pass(task: Task) -> LinearPass:
@@ -274,6 +310,11 @@ def _first_mix(bounds: LeafBounds, leaves: Leaves, rows: int) -> Leaves:
     best = torch.stack(found, 1).argmax(1, keepdim=True)
     mix = torch.full_like(leaves.mix, 0.02).scatter(1, best, 1.0)
     return replace(leaves, mix=mix)
+
+
+def _joined(seen: list[Evaluation]) -> Evaluation:
+    """Of the leaves of all; without points."""
+    return Evaluation(torch.cat([s.values for s in seen]), [torch.cat(x) for x in zip(*(s.at for s in seen), strict=True)])
 
 
 def _part(seen: Evaluation, index: Tensor | slice) -> Evaluation:

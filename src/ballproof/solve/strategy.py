@@ -48,11 +48,13 @@ def decide(graph: Graph, region: Region, asked: Property, confirm: Confirm, cloc
     if engine not in ENGINES:
         raise InputError(f"`engine` is {engine!r}, expected one of {', '.join(ENGINES)}")
     task = prepared(graph, region, guarded(graph, region, asked), confirm, clock)
-    told, best, reasons = engine, float("-inf"), []
+    told, best = engine, float("-inf")
+    reasons: list[str] = []
     for name, run in _plan(task, engine):
-        told = name
         if clock.over:
-            return Verdict(Status.UNKNOWN, best, name, f"time: {clock.seconds:g} s are over")
+            over = [] if any(r.startswith("time") for r in reasons) else [f"time: {clock.seconds:g} s are over"]
+            return Verdict(Status.UNKNOWN, best, told, "; ".join(dict.fromkeys([*over, *reasons])))
+        told = name
         try:
             answer = run()
         except DomainError as error:

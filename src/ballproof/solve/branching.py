@@ -1,0 +1,62 @@
+"""Where a leaf is cut: what the relaxation of each neuron loses, and the two children at one of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ballproof.solve.leaves import Leaves, Site
+from ballproof.values import Interval
+
+
+def losses(sites: list[Site], leaves: Leaves, at_sites: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """How much the relaxation loses at each neuron, all sites in one row, and the place where it would be cut."""
+    scores, points = [], []
+    for site, low, high, free, at in zip(sites, leaves.low, leaves.high, leaves.free, at_sites, strict=True):
+        score, point = loss_at(site, Interval(low, high), free, at)
+        scores.append(score)
+        points.append(point)
+    return torch.cat(scores, 1), torch.cat(points, 1)
+
+
+def children(sites: list[Site], leaves: Leaves, choice: Tensor, point: Tensor) -> Leaves:
+    """Below and above the point of the chosen neuron, first all lower children."""
+    low, high, start = [list(leaves.low), list(leaves.low)], [list(leaves.high), list(leaves.high)], 0
+    for i, site in enumerate(sites):
+        own = choice - start
+        mine = (own >= 0) & (own < len(site.places))
+        start += len(site.places)
+        if not bool(mine.any()):
+            continue
+        rows, columns = mine.nonzero().flatten(), own[mine]
+        high[0][i] = leaves.high[i].clone()
+        high[0][i][rows, columns] = point[mine]
+        low[1][i] = leaves.low[i].clone()
+        low[1][i][rows, columns] = point[mine]
+    parts = [replace(leaves, low=tuple(a), high=tuple(b), age=leaves.age + 1) for a, b in zip(low, high, strict=True)]
+    return Leaves.joined(parts)
+
+
+def loss_at(site: Site, x: Interval, free: tuple[Tensor, ...], at: Tensor) -> tuple[Tensor, Tensor]:
+    """What the line in use loses at the place of the cut and at the better end, times the cotangent; and that place."""
+    point = branch_point(site, x)
+    lines = site.operation.relax(x, *site.constants, slope=free)
+    line = [
+        torch.where(at >= 0, a, b)
+        for a, b in zip((*lines.lower.slopes, lines.lower.offset), (*lines.upper.slopes, lines.upper.offset), strict=True)
+    ]
+    gap = [(site.operation.forward(p, *site.constants) - line[0] * p - line[1]).abs() for p in (point, x.lower, x.upper)]
+    score = at.abs() * (gap[0] + torch.minimum(gap[1], gap[2]))
+    inside = (point > x.lower) & (point < x.upper) & site.operation.unsettled(x, *site.constants)[0]
+    return score.masked_fill(~inside, -1.0).clamp(max=1e30) + inside * 1e-12, point
+
+
+def branch_point(site: Site, x: Interval) -> Tensor:
+    """The first break inside the interval, else its middle."""
+    point = x.center
+    for place, _ in reversed(site.operation.breaks):
+        inside = (x.lower < place) & (x.upper > place)
+        point = torch.where(inside, torch.full_like(point, place), point)
+    return point
