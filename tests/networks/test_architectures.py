@@ -30,7 +30,16 @@ def parameters(module: nn.Module) -> int:
 
 BLOCKS = conv(8, 8, 3) * 2 + conv(8, 16, 3) + conv(16, 16, 3) + conv(8, 16, 1)  # the second has a 1 x 1 short cut
 RESNET = conv(1, 8, 3) + BLOCKS + full(16 * 7 * 7, 64) + full(64, 10)
+CNN7 = sum(a * b * 9 + 2 * b for a, b in ((3, 64), (64, 64), (64, 128), (128, 128), (128, 128)))  # weights, scales, shifts
+CNN7 += 128 * 16 * 16 * 512 + 2 * 512 + full(512, 10)
+DM = sum(conv(a, b, 3) for a, b in ((3, 64), (64, 64), (64, 128), (128, 128), (128, 128)))
+WK_BLOCKS = 2 * 2 * conv(16, 16, 3) + sum(conv(a, b, 3) + conv(b, b, 3) + conv(a, b, 1) for a, b in ((16, 32), (32, 64)))
 SIZES = [
+    ("cnn3", (1, 28, 28), 10, 16 * 25 + 32 + 32 * 16 * 16 + 64 + full(32 * 7 * 7, 10)),
+    ("cnn5", (3, 32, 32), 10, 64 * 27 + 64 * 64 * 16 + 128 * 64 * 16 + 2 * 256 + 128 * 64 * 512 + 2 * 512 + full(512, 10)),
+    ("cnn7", (3, 32, 32), 10, CNN7),
+    ("dm-large", (3, 32, 32), 10, DM + full(128 * 16 * 16, 512) + full(512, 10)),
+    ("wk-resnet", (3, 32, 32), 10, conv(3, 16, 3) + WK_BLOCKS + full(64 * 8 * 8, 1000) + full(1000, 10)),
     ("two-d", (2,), 2, full(2, 100) + full(100, 2)),
     ("mlp", (1, 8, 8), 10, full(64, 128) + full(128, 128) + full(128, 10)),
     ("mlp", (5,), 3, full(5, 128) + full(128, 128) + full(128, 3)),
@@ -69,6 +78,14 @@ def test_every_architecture_can_be_read_as_a_graph(name: str, shape: tuple[int, 
     graph = as_graph(module, ball("linf", x, 0.01, (0.0, 1.0)))
     assert torch.allclose(graph(x), module(x), atol=1e-5)
     assert torch.allclose(module(x)[1:], module(x[1:]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["cnn3", "cnn5", "cnn7"])
+def test_images_too_small_for_a_network_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="images"):
+        build(name, (5,), 3)
+    with pytest.raises(InputError, match=r"larger|positive"):
+        build(name, (1, 1, 1), 3) if name == "cnn3" else build(name, (1, 0, 4), 3)
 
 
 def test_hidden_sizes_are_the_callers_choice() -> None:

@@ -8,6 +8,23 @@ from cyclopts import Parameter
 
 from ballproof.cli.common import Clip, DataDir, Json, Out, Resume, Threads, folder, limited, progress, tell, use_threads
 
+TrainMethod = Literal[
+    "standard",
+    "pgd",
+    "trades",
+    "sabr",
+    "cc-ibp",
+    "mtl-ibp",
+    "exp-ibp",
+    "interval",
+    "dual",
+    "crown",
+    "dual-interval",
+    "crown-interval",
+    "crown-ibp",
+    "crown-ibp-fused",
+]
+
 
 def train(
     *,
@@ -15,12 +32,12 @@ def train(
     data: str | None = None,
     model: str | None = None,
     eps: float | None = None,
-    method: Literal["dual", "interval", "crown", "dual-interval", "crown-interval", "pgd", "standard"] | None = None,
+    method: TrainMethod | None = None,
     norm: Literal["linf", "l2", "l1"] | None = None,
     epochs: int | None = None,
     batch: int | None = None,
     lr: float | None = None,
-    optimizer: Literal["adam", "sgd"] | None = None,
+    optimizer: Literal["adam", "adamw", "radam", "sgd"] | None = None,
     eps_until: Annotated[float | None, Parameter(help="Epoch at which the ball has its full radius.")] = None,
     seed: int | None = None,
     limit: Annotated[int | None, Parameter(help="Only the first N training examples.")] = None,
@@ -57,6 +74,7 @@ def _train(recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Any,
     from ballproof.report import training_chart, write_report
     from ballproof.runs import Run
     from ballproof.train import Trainer, make_config, read_recipe
+    from ballproof.train.initial import for_intervals
 
     use_threads(threads)
     settings = read_recipe(recipe) if recipe else {}
@@ -65,6 +83,8 @@ def _train(recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Any,
     training, validation = everything.validation_split(config.validation, config.seed)
     torch.manual_seed(config.seed)
     module = build(config.model, everything.shape, everything.classes)
+    if config.init == "interval":
+        for_intervals(module)
     run = Run.start(path, "train", config.as_dict(), resume)
     steps = -(-len(training.labels) // config.batch)
     with progress(config.epochs * steps, "train") as show:

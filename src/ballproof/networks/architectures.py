@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ballproof.errors import InputError
+from ballproof.networks.deep import cnn3, cnn5, cnn7, dm_large
 
 Shape = tuple[int, ...]
 
@@ -112,6 +113,15 @@ def small_resnet_norm(shape: Shape = (1, 28, 28), classes: int = 10) -> nn.Seque
     return small_resnet(shape, classes, norm=True)
 
 
+def wk_resnet(shape: Shape = (3, 32, 32), classes: int = 10) -> nn.Sequential:
+    """Four residual blocks (16, 16, 32, 64) and a layer of 1,000 (Wong et al. 2018)."""
+    channels, size = _map(shape, 4, "wk-resnet")
+    blocks = [Block(a, b, s, norm=False) for a, b, s in ((16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 64, 2))]
+    first = [nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU()]
+    head = [nn.Linear(64 * size // 16, 1000), nn.ReLU(), nn.Linear(1000, classes)]
+    return nn.Sequential(*first, *blocks, nn.Flatten(), *head)
+
+
 class Normalize(nn.Module):
     """(x - mean) / std for each channel; the first layer of a model that was trained on normalised inputs.
 
@@ -145,6 +155,11 @@ ARCHITECTURES: dict[str, Callable[[Shape, int], nn.Module]] = {
     "digits-cnn": digits_cnn,
     "small-resnet": small_resnet,
     "small-resnet-bn": small_resnet_norm,
+    "wk-resnet": wk_resnet,
+    "cnn3": cnn3,
+    "cnn5": cnn5,
+    "cnn7": cnn7,
+    "dm-large": dm_large,
 }
 
 

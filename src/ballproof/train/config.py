@@ -10,14 +10,29 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ballproof.bounds import METHODS, TRAINABLE
+from ballproof.bounds import METHODS
 from ballproof.errors import InputError
 from ballproof.train.schedules import Ramp, Steps
 
-PLAIN = ("standard", "pgd")
-"""Training methods that prove nothing: cross-entropy on clean inputs, and on PGD's."""
+PLAIN = ("standard", "pgd", "trades")
+"""Training methods that know no bound: cross-entropy on clean inputs, on PGD's, and their trade-off."""
 
-TRAIN_METHODS = (*PLAIN, *TRAINABLE)
+BETWEEN = ("sabr", "cc-ibp", "mtl-ibp", "exp-ibp")
+"""Those that stand between an attack and interval bounds."""
+
+PROVEN = ("interval", "dual", "crown", "dual-interval", "crown-interval", "crown-ibp", "crown-ibp-fused")
+"""Those whose loss is a proven bound of the worst cross-entropy."""
+
+TRAIN_METHODS = (*PLAIN, *BETWEEN, *PROVEN)
+
+OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
+
+
+POSITIVE = (
+    *("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor", "l1", "warm_up", "stability"),
+    *("walk_steps", "walk_size", "walk_factor", "trades_beta"),
+)
+SHARES = ("sabr_share", "expressive_alpha", "crown_beta_start", "crown_beta_end", "kappa_start", "kappa_end")
 
 
 @dataclass(frozen=True)
@@ -27,7 +42,16 @@ class TrainConfig:
     eps and eps_start are in the units of the data ([0, 1] pixels). The ball's radius goes from eps_start to
     eps * eps_factor between the epochs eps_from and eps_until; validation always uses eps. kappa is the weight of the
     clean cross-entropy beside the robust loss, and goes from kappa_start to kappa_end over the same epochs.
-    clip: cut the ball with the data's range. validation: share of the training set that is held out; the test set is
+    clip: cut the ball with the data's range.
+
+    init: `torch` or `interval`, weights under which interval bounds do not grow. warm_up: weight of the penalties on interval
+    bounds while the ball grows. stability: weight of the penalty on units that change sign. l1: on weights.
+    walk_steps, walk_size, walk_factor: the attack inside a step: steps, their length in half-widths of the ball, and the ball
+    in units of eps. sabr_share: the small box's size over the ball's. expressive_alpha: 1 for intervals alone, 0 for the
+    attack alone. trades_beta: weight of the moved answer. crown_beta_start, crown_beta_end: the share of lines in CROWN-IBP
+    at radius 0 and at the full one. average_from: the epoch from which weights are averaged (0: not at all).
+
+    validation: share of the training set that is held out; the test set is
     never looked at. evaluate: how many validation examples the per-epoch PGD and certified errors are measured on.
     """
 
@@ -54,6 +78,18 @@ class TrainConfig:
     eps_smooth: bool = False
     kappa_start: float = 0.0
     kappa_end: float = 0.0
+    init: str = "torch"
+    warm_up: float = 0.0
+    stability: float = 0.0
+    walk_steps: int = 1
+    walk_size: float = 2.0
+    walk_factor: float = 1.0
+    sabr_share: float = 0.4
+    expressive_alpha: float = 0.5
+    trades_beta: float = 6.0
+    crown_beta_start: float = 1.0
+    crown_beta_end: float = 0.0
+    average_from: int = 0
     certify: str = ""
     attack_steps: int = 10
     validation: float = 0.1
@@ -63,23 +99,31 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, TRAIN_METHODS)
-        _one_of("optimizer", self.optimizer, ("adam", "sgd"))
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("init", self.init, ("torch", "interval"))
         _one_of("norm", self.norm, ("linf", "l2", "l1"))
         if self.certify:
             _one_of("certify", self.certify, tuple(METHODS))
-        for name in ("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor"):
+        for name in (*POSITIVE, *SHARES):
             value = getattr(self, name)
             if not value >= 0 or value == float("inf"):
                 raise InputError(f"`{name}` is {value!r}, expected a finite number >= 0")
         if self.batch < 1 or self.epochs < 1:
             raise InputError(f"`epochs` is {self.epochs} and `batch` is {self.batch}, expected at least 1 each")
+        for name in SHARES:
+            if getattr(self, name) > 1:
+                raise InputError(f"`{name}` is {getattr(self, name)}, expected a share between 0 and 1")
         if not 0 < self.validation < 1:
             raise InputError(f"`validation` is {self.validation}, expected a share between 0 and 1")
 
     @property
     def certify_method(self) -> str:
         """The method of the per-epoch certified error."""
-        return self.certify or ("interval" if self.method in PLAIN else self.method)
+        if self.certify:
+            return self.certify
+        return {"interval": "interval", "dual": "dual", "crown": "crown", "dual-interval": "dual-interval"}.get(
+            self.method, "interval" if self.method in PLAIN else "crown-interval"
+        )
 
     def eps_at(self, epoch: float) -> float:
         ramp = Ramp(self.eps_start, self.eps * self.eps_factor, self.eps_from, self.eps_until, self.eps_smooth)
@@ -87,6 +131,11 @@ class TrainConfig:
 
     def kappa_at(self, epoch: float) -> float:
         return Ramp(self.kappa_start, self.kappa_end, self.eps_from, self.eps_until)(epoch)
+
+    def crown_beta_at(self, eps: float) -> float:
+        full = self.eps * self.eps_factor
+        way = min(eps / full, 1.0) if full > 0 else 1.0
+        return self.crown_beta_start + (self.crown_beta_end - self.crown_beta_start) * way
 
     def lr_at(self, epoch: float) -> float:
         return Steps(self.lr, self.lr_milestones, self.lr_factor)(epoch)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ballproof.data import Dataset
 from ballproof.errors import DomainError, InputError, SoundnessError
 from ballproof.runs import Run
+from ballproof.train.averages import averaged, precise_statistics
 from ballproof.train.checkpoint import load_state, save_state, save_weights
 from ballproof.train.config import TrainConfig
 from ballproof.train.objective import objective
@@ -52,6 +53,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.optimizer = _optimizer(self.config, self.module)
+        self.mean: dict[str, Tensor] | None = None
         self.steps = math.ceil(len(self.training.labels) / self.config.batch)
         self._saved = self._clock = time.monotonic()
         if (state := load_state(self.run)) is not None:
@@ -109,6 +111,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         loss, clean, robust = (s / len(self.training.labels) for s in self.sums)
         eps = self.config.eps_at(self.epoch + 1)
+        self._average()
         row = {"epoch": self.epoch, "eps": eps, "lr": self.config.lr_at(self.epoch), "loss": loss, "clean_loss": clean}
         row |= {"robust_loss": robust, **validate(self.config, self.module, self.validation)}
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
@@ -117,6 +120,16 @@ class Trainer:
         self.run.replace_rows(LOG, [*rows, {**row, "seconds": self.seconds}])
         save_weights(self.run, self.module)
         self.save()
+
+    def _average(self) -> None:
+        """Statistics of the whole training set; and the mean of the last epochs' weights, which the last epoch ends with."""
+        start, device = self.config.average_from, next(self.module.parameters()).device
+        if 0 < start <= self.epoch + 1:
+            self.mean = averaged(self.mean, self.epoch + 1 - start, self.module)
+            if self.epoch + 1 == self.config.epochs:
+                self.module.load_state_dict(self.mean, strict=False)
+        parts = self.training.inputs.split(self.config.batch)
+        precise_statistics(self.module, (p.to(device) for p in parts if len(p) > 1))
 
     def _tick(self) -> None:
         self.seconds, self._clock = self.seconds + time.monotonic() - self._clock, time.monotonic()
@@ -127,7 +140,7 @@ class Trainer:
         self._saved = time.monotonic()
         model, optimizer = self.module.state_dict(), self.optimizer.state_dict()
         place = {"epoch": self.epoch, "step": self.step, "seconds": self.seconds, "sums": self.sums}
-        save_state(self.run, {"model": model, "optimizer": optimizer, **place})
+        save_state(self.run, {"model": model, "optimizer": optimizer, "mean": self.mean or {}, **place})
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
@@ -138,9 +151,13 @@ class Trainer:
             raise InputError(f"the checkpoint in {self.run.path} is of another architecture: {first}") from error
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.sums = state["seconds"], list(state["sums"])
+        self.mean = state.get("mean") or None
 
 
 def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
         return torch.optim.SGD(module.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.Adam(module.parameters(), config.lr, weight_decay=config.weight_decay)
+    if config.optimizer == "radam":
+        return torch.optim.RAdam(module.parameters(), config.lr, weight_decay=config.weight_decay)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(module.parameters(), config.lr, weight_decay=config.weight_decay)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ballproof.bounds import Method, margins
 from ballproof.errors import InputError
@@ -14,6 +12,7 @@ from ballproof.graph import Graph
 from ballproof.graph.statistics import update_running_statistics, with_batch_statistics
 from ballproof.networks import active_dropout, as_graph
 from ballproof.problems import Region, ball
+from ballproof.train.losses.moment import worst_cross_entropy
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -38,12 +37,6 @@ def robust_loss(
     region = ball(norm, x, eps, clip)
     graph = training_graph(network, region, x)
     return worst_cross_entropy(margins(graph, region, y, method), reduction)
-
-
-def worst_cross_entropy(proven: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Cross-entropy of the label against logits `-margin` of the other classes. proven: `(batch, classes - 1)`."""
-    logits = torch.cat([proven.new_zeros(proven.shape[0], 1), -proven], 1)
-    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device), reduction=reduction)
 
 
 def training_graph(network: nn.Module | Graph, region: Region, x: Tensor) -> Graph:

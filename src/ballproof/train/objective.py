@@ -1,39 +1,49 @@
-"""What one step minimises: the clean loss, the robust loss, and their mixture."""
+"""What one step minimises: the clean loss, the robust loss, and the penalties."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ballproof.attacks import PGD
-from ballproof.bounds import margins
-from ballproof.graph import Graph
-from ballproof.problems import Region, ball, classified_as
+from ballproof.networks import as_graph
+from ballproof.problems import ball
 from ballproof.train.config import TrainConfig
-from ballproof.train.loss import training_graph, worst_cross_entropy
+from ballproof.train.loss import training_graph
+from ballproof.train.losses import LOSSES, Moment
+from ballproof.train.regularizers import unstable, warm_up, weights_of
+
+LEAST = 1e-6
+"""The radius at which interval bounds are penalised while the ball's own is 0."""
 
 
 def objective(config: TrainConfig, module: nn.Module, x: Tensor, y: Tensor, now: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(clean loss, robust loss, their mixture with the weight penalty) at the epoch `now`, a fraction.
+    """(clean loss, robust loss, their mixture with the penalties) at the epoch `now`, a fraction.
 
-    For the methods that prove nothing the robust loss is the attacked one (`pgd`) or the clean one (`standard`).
+    For the methods that prove nothing the robust loss is the attacked one or the clean one.
     """
-    region = ball(config.norm, x, config.eps_at(now), (0.0, 1.0) if config.clip else None)
+    eps = config.eps_at(now)
+    region = ball(config.norm, x, eps, (0.0, 1.0) if config.clip else None)
     graph = training_graph(module, region, x)
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + round(now * 1_000_000))
+    moment = Moment(config, graph, as_graph(module, region), x, y, eps, generator)
     kappa = config.kappa_at(now)
     clean = F.cross_entropy(graph(x), y) if kappa > 0 or config.method == "standard" else x.new_zeros(())
-    robust = clean if config.method == "standard" else _robust(config, graph, region, y)
+    robust = clean if config.method == "standard" or kappa == 1 else LOSSES[config.method](moment)
     mixed = kappa * clean + (1 - kappa) * robust
+    return clean.detach(), robust.detach(), mixed + _penalties(moment, module)
+
+
+def _penalties(moment: Moment, module: nn.Module) -> Tensor:
+    config, total = moment.config, moment.x.new_zeros(())
+    full = config.eps * config.eps_factor
+    if config.warm_up > 0 and moment.eps < full:
+        own = moment if moment.eps > LEAST else replace(moment, eps=LEAST)
+        total = total + config.warm_up * (1 - moment.eps / full) * warm_up(own)
+    if config.stability > 0:
+        total = total + config.stability * unstable(moment)
     if config.l1 > 0:
-        weights = (p for p in module.parameters() if p.ndim > 1)
-        mixed = mixed + config.l1 * torch.stack([w.abs().sum() for w in weights]).sum()
-    return clean.detach(), robust.detach(), mixed
-
-
-def _robust(config: TrainConfig, graph: Graph, region: Region, y: Tensor) -> Tensor:
-    if config.method != "pgd":
-        return worst_cross_entropy(margins(graph, region, y, config.method))
-    attack = PGD(steps=config.attack_steps, loss="cross-entropy", seed=config.seed, early_stop=False)
-    found = attack(graph, region, classified_as(y)).inputs
-    return F.cross_entropy(graph(found), y)
+        total = total + config.l1 * torch.stack([w.abs().sum() for w in weights_of(module)]).sum()
+    return total

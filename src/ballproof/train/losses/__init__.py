@@ -1,0 +1,36 @@
+"""The losses by name, each from a `Moment` to a mean over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ballproof.train.losses.bounds import by_margins, interval
+from ballproof.train.losses.crown_ibp import crown_ibp, crown_ibp_fused
+from ballproof.train.losses.expressive import cc_ibp, exp_ibp, mtl_ibp
+from ballproof.train.losses.moment import Moment, worst_cross_entropy
+from ballproof.train.losses.plain import pgd, standard, trades
+from ballproof.train.losses.sabr import sabr
+
+Loss = Callable[[Moment], Tensor]
+
+LOSSES: dict[str, Loss] = {
+    "standard": standard,
+    "pgd": pgd,
+    "trades": trades,
+    "interval": interval,
+    "dual": by_margins,
+    "crown": by_margins,
+    "dual-interval": by_margins,
+    "crown-interval": by_margins,
+    "crown-ibp": crown_ibp,
+    "crown-ibp-fused": crown_ibp_fused,
+    "sabr": sabr,
+    "cc-ibp": cc_ibp,
+    "mtl-ibp": mtl_ibp,
+    "exp-ibp": exp_ibp,
+}
+"""All but the first three and the last four are proven bounds of the worst cross-entropy in the ball."""
+
+__all__ = ["LOSSES", "Loss", "Moment", "worst_cross_entropy"]
