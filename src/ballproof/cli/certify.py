@@ -12,7 +12,7 @@ from ballproof.cli.common import Clip, DataDir, Json, Limit, Out, Resume, Thread
 METHOD_HELP = (
     "interval (ibp), zonotope (deepz, ai2), dual (wong-kolter, convex-adversarial, fast-lin), crown (deeppoly), dual-interval, "
     "crown-interval (crown-ibp), alpha (alpha-crown), alpha-all, lp (planet, triangle), lp-all (convex-barrier), sdp; "
-    "joined by + for the tightest of several."
+    "searches for what cheaper bounds leave: bab, milp, smt; joined by + for the tightest of several."
 )
 """A test holds it against the table of methods, which would take two seconds to import here."""
 
@@ -28,6 +28,7 @@ def certify(
     split: Literal["test", "train"] = "test",
     limit: Limit = 0,
     batch: int = 100,
+    limit_each: Annotated[float, Parameter(help="Seconds for each example that a search gets.")] = 10.0,
     attack_steps: int = 40,
     attack_restarts: int = 1,
     curve: Annotated[int, Parameter(help="Examples behind the curve of accuracy against eps; 0 for none.")] = 100,
@@ -67,6 +68,7 @@ def certify(
         batch=batch,
         memory=memory * 2**20,
         seed=seed,
+        limit_each=limit_each,
     )
     as_graph(network, ball(norm, examples.inputs[:1], eps, settings.clip))  # refuses before anything is written
     asked = {**settings.as_dict(), "model": _named(model), "data": data, "split": split, "n": len(examples.labels)}

@@ -14,9 +14,10 @@ from ballproof.attacks import PGD
 from ballproof.bounds import Method, margins, method_named, stopping
 from ballproof.data import Dataset
 from ballproof.errors import InputError, SoundnessError
+from ballproof.evaluate.staged import SEARCHES, Staged, staged
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
-from ballproof.problems import ball, classified_as
+from ballproof.problems import Region, ball, classified_as
 from ballproof.runs import Run
 
 ROWS = "rows.jsonl"
@@ -26,7 +27,9 @@ ROWS = "rows.jsonl"
 class CertifySettings:
     """What is asked of every example. eps is in the units of the data; clip is the valid range, None for the plain ball.
 
-    attack_steps: steps of PGD, 0 for no attack. batch: examples at once; the answers do not depend on it.
+    method: one of `bounds.METHODS`, or a search (`bab`, `milp`, `smt`), which gets what cheaper bounds leave, one example at a
+    time, `limit_each` seconds each. attack_steps: steps of PGD, 0 for no attack. batch: examples at once; the answers do not
+    depend on it.
     memory: working memory of the bounds in bytes.
     """
 
@@ -39,11 +42,20 @@ class CertifySettings:
     batch: int = 100
     memory: int | None = None
     seed: int = 0
+    limit_each: float = 10.0
 
     def __post_init__(self) -> None:
+        if not self.limit_each > 0:
+            raise InputError(f"`limit_each` is {self.limit_each}, expected seconds > 0")
         if self.batch < 1 or self.attack_steps < 0:
             raise InputError(f"`batch` is {self.batch} and `attack_steps` {self.attack_steps}; expected >= 1 and >= 0")
-        method_named(self.method)
+        if not self.searches:
+            method_named(self.method)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the method decides example by example."""
+        return isinstance(self.method, str) and self.method in SEARCHES
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "method": str(self.method), "clip": None if self.clip is None else list(self.clip)}
@@ -55,7 +67,7 @@ class Table:
 
     Keys of a row: index, label, prediction, correct, margins (proven lower bound of the label's logit minus each other
     one, classes in order), margin (the least of them), certified, attacked (an adversarial point or a wrong clean
-    prediction was found; None without an attack), seconds.
+    prediction was found; None without an attack), by (the method that certified or broke it, "" where none did), seconds.
     """
 
     rows: list[dict[str, Any]]
@@ -66,7 +78,7 @@ class Table:
         """Fractions of all examples; certified_accuracy <= the true robust accuracy <= attacked_accuracy."""
         n = len(self.rows)
         share = {k: sum(bool(r[k]) for r in self.rows) / max(1, n) for k in ("correct", "attacked", "certified")}
-        attacked = 1 - share["attacked"] if self.settings.attack_steps else share["correct"]
+        attacked = 1 - share["attacked"] if self.settings.attack_steps or self.settings.searches else share["correct"]
         method = self.settings.method if isinstance(self.settings.method, str) else repr(self.settings.method)
         told: dict[str, Any] = {"n": n, "clean_accuracy": share["correct"], "attacked_accuracy": attacked}
         told |= {"certified_accuracy": share["certified"], "method": method, "eps": self.settings.eps}
@@ -116,13 +128,13 @@ def _rows(
     graph = as_graph(network, region)
     with torch.no_grad():
         outputs = graph(x)
-        proven = margins(graph, region, y, stopping(settings.method, 0.0), settings.memory)
-    certified = (proven > 0).all(1)
-    broken = None
-    if settings.attack_steps:
-        attack = PGD(steps=settings.attack_steps, restarts=settings.attack_restarts, seed=settings.seed)
-        broken = attack(network, region, classified_as(y)).success
-        _alarm(certified & broken, index)
+        broken = outputs.argmax(1) != y
+        if settings.attack_steps:
+            attack = PGD(steps=settings.attack_steps, restarts=settings.attack_restarts, seed=settings.seed)
+            broken = attack(network, region, classified_as(y)).success
+        found = _proven(network, graph, region, y, broken, settings)
+    proven, certified = found.margins, found.certified
+    _alarm(certified & broken, index)
     _alarm(certified & (outputs.argmax(1) != y), index)
     each = (time.perf_counter() - started) / len(y)
     return [
@@ -134,11 +146,25 @@ def _rows(
             "margins": [float(m) for m in proven[i]],
             "margin": float(proven[i].min()),
             "certified": bool(certified[i]),
-            "attacked": None if broken is None else bool(broken[i]),
+            "attacked": bool(found.broken[i]) if settings.attack_steps or settings.searches else None,
+            "by": found.by[i],
             "seconds": each,
         }
         for i in range(len(y))
     ]
+
+
+def _proven(
+    network: nn.Module | Graph, graph: Graph, region: Region, y: Tensor, broken: Tensor, settings: CertifySettings
+) -> Staged:
+    if settings.searches:
+        return staged(network, graph, region, y, broken, str(settings.method), settings.limit_each, settings.memory)
+    proven = margins(graph, region, y, stopping(settings.method, 0.0), settings.memory)
+    certified = (proven > 0).all(1)
+    name = settings.method if isinstance(settings.method, str) else type(settings.method).__name__
+    return Staged(
+        proven, certified, broken, [name if c else "attack" if b else "" for c, b in zip(certified, broken, strict=True)]
+    )
 
 
 def _alarm(both: Tensor, index: list[int]) -> None:

@@ -19,8 +19,10 @@ def accuracy_curve(network: nn.Module | Graph, data: Dataset, settings: CertifyS
     """One point for each radius in `STEPS`: eps, n, clean, attacked and certified accuracy of the first `limit` examples.
 
     What is certified at a radius is certified at every smaller one, and what is broken at a radius is broken at every
-    larger one, so both curves are made monotone example by example: that is a proof, not smoothing.
+    larger one, so both curves are made monotone example by example: that is a proof, not smoothing. Where the method is a
+    search the curve is of `crown`, which takes a batch at once.
     """
+    settings = replace(settings, method="crown") if settings.searches else settings
     part = data.subset(list(range(min(limit, len(data.labels)))))
     tables = [certify(network, part, settings=replace(settings, eps=settings.eps * s)) for s in STEPS]
     certified = [[r["certified"] for r in t.rows] for t in tables]
