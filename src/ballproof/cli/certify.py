@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,9 @@ def certify(
     *,
     data: str,
     eps: float,
+    then: Annotated[
+        tuple[str, ...], Parameter(help="Further stages of a cascade: the first that certifies its own prediction answers.")
+    ] = (),
     method: Annotated[str, Parameter(help=METHOD_HELP)] = "dual",
     norm: Literal["linf", "l2", "l1"] = "linf",
     clip: Clip = True,
@@ -47,6 +51,7 @@ def certify(
     from ballproof.data import load
     from ballproof.evaluate import CertifySettings, load_model
     from ballproof.evaluate import certify as certify_data
+    from ballproof.evaluate.cascade import certify_cascade
     from ballproof.evaluate.curve import accuracy_curve
     from ballproof.evaluate.results import write_results
     from ballproof.evaluate.twins import save_twins
@@ -70,14 +75,23 @@ def certify(
         seed=seed,
         limit_each=limit_each,
     )
+    stages = [network, *(load_model(name, examples) for name in then)]
+    if then:
+        settings = replace(settings, attack_steps=0)
     as_graph(network, ball(norm, examples.inputs[:1], eps, settings.clip))  # refuses before anything is written
     asked = {**settings.as_dict(), "model": _named(model), "data": data, "split": split, "n": len(examples.labels)}
+    asked |= {"then": [_named(name) for name in then]} if then else {}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume)
     with progress(len(examples.labels), "certify") as show:
-        table = certify_data(network, examples, settings=settings, run=run, watch=lambda done: show(done, ""))
-    points = accuracy_curve(network, examples, settings, curve) if curve else []
-    save_twins(network, examples, table, run)
+        watch = lambda done: show(done, "")  # noqa: E731
+        if then:
+            table = certify_cascade(stages, examples, settings, run, watch)
+        else:
+            table = certify_data(network, examples, settings=settings, run=run, watch=watch)
+    points = accuracy_curve(network, examples, settings, curve) if curve and not then else []
+    if not then:
+        save_twins(network, examples, table, run)
     totals = write_results(run, table, points)
     trained = [Path(model)] if (Path(model) / CONFIG).is_file() else []
     page = write_report([run.path, *trained], run.path / "report.html")
@@ -97,7 +111,7 @@ def _lines(told: dict[str, object], clip: bool) -> list[str]:
     return [
         f"{told['n']} examples, {told['norm']} ball of radius {told['eps']} in the units of the data, {cut}",
         f"clean accuracy      {share['clean_accuracy']:>9}",
-        f"attacked accuracy   {share['attacked_accuracy']:>9}   (an upper bound: what PGD could not break)",
+        f"attacked accuracy   {share['attacked_accuracy']:>9}   (an upper bound: what was not broken)",
         f"certified accuracy  {share['certified_accuracy']:>9}   (a lower bound: proven by `{told['method']}`)",
         f"report: {told['report']}",
     ]
