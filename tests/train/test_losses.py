@@ -13,7 +13,7 @@ from ballproof.bounds import margins
 from ballproof.errors import InputError
 from ballproof.networks import as_graph
 from ballproof.problems import Box, Linf, ball
-from ballproof.train.config import BETWEEN, PLAIN, PROVEN, TRAIN_METHODS, TrainConfig
+from ballproof.train.config import BETWEEN, ESTIMATED, PLAIN, PROVEN, TRAIN_METHODS, TrainConfig
 from ballproof.train.loss import training_graph
 from ballproof.train.losses import LOSSES, Moment, worst_cross_entropy
 from ballproof.train.losses.adversary import walked
@@ -40,7 +40,7 @@ def moment(module: nn.Module, eps: float = EPS, method: str = "interval", **sett
 
 
 def test_every_method_of_a_recipe_has_a_loss() -> None:
-    assert set(LOSSES) == set(TRAIN_METHODS) == {*PLAIN, *BETWEEN, *PROVEN}
+    assert set(LOSSES) == set(TRAIN_METHODS) == {*PLAIN, *ESTIMATED, *BETWEEN, *PROVEN}
 
 
 @pytest.mark.parametrize("method", [m for m in LOSSES if m != "trades"])

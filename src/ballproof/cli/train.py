@@ -18,6 +18,7 @@ TrainMethod = Literal[
     "exp-ibp",
     "interval",
     "dual",
+    "dual-projected",
     "crown",
     "dual-interval",
     "crown-interval",

@@ -17,20 +17,23 @@ from ballproof.train.schedules import Ramp, Steps
 PLAIN = ("standard", "pgd", "trades")
 """Training methods that know no bound: cross-entropy on clean inputs, on PGD's, and their trade-off."""
 
+ESTIMATED = ("dual-projected",)
+"""Those that estimate a bound: never a certificate."""
+
 BETWEEN = ("sabr", "cc-ibp", "mtl-ibp", "exp-ibp")
 """Those that stand between an attack and interval bounds."""
 
 PROVEN = ("interval", "dual", "crown", "dual-interval", "crown-interval", "crown-ibp", "crown-ibp-fused")
 """Those whose loss is a proven bound of the worst cross-entropy."""
 
-TRAIN_METHODS = (*PLAIN, *BETWEEN, *PROVEN)
+TRAIN_METHODS = (*PLAIN, *ESTIMATED, *BETWEEN, *PROVEN)
 
 OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
 
 
 POSITIVE = (
     *("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor", "l1", "warm_up", "stability"),
-    *("walk_steps", "walk_size", "walk_factor", "trades_beta"),
+    *("walk_steps", "walk_size", "walk_factor", "trades_beta", "projections"),
 )
 SHARES = ("sabr_share", "expressive_alpha", "crown_beta_start", "crown_beta_end", "kappa_start", "kappa_end")
 
@@ -49,7 +52,8 @@ class TrainConfig:
     walk_steps, walk_size, walk_factor: the attack inside a step: steps, their length in half-widths of the ball, and the ball
     in units of eps. sabr_share: the small box's size over the ball's. expressive_alpha: 1 for intervals alone, 0 for the
     attack alone. trades_beta: weight of the moved answer. crown_beta_start, crown_beta_end: the share of lines in CROWN-IBP
-    at radius 0 and at the full one. average_from: the epoch from which weights are averaged (0: not at all).
+    at radius 0 and at the full one. projections: random draws of `dual-projected`. average_from: the epoch from which weights
+    are averaged (0: not at all).
 
     validation: share of the training set that is held out; the test set is
     never looked at. evaluate: how many validation examples the per-epoch PGD and certified errors are measured on.
@@ -89,6 +93,7 @@ class TrainConfig:
     trades_beta: float = 6.0
     crown_beta_start: float = 1.0
     crown_beta_end: float = 0.0
+    projections: int = 50
     average_from: int = 0
     certify: str = ""
     attack_steps: int = 10
@@ -121,9 +126,8 @@ class TrainConfig:
         """The method of the per-epoch certified error."""
         if self.certify:
             return self.certify
-        return {"interval": "interval", "dual": "dual", "crown": "crown", "dual-interval": "dual-interval"}.get(
-            self.method, "interval" if self.method in PLAIN else "crown-interval"
-        )
+        own = {m: m for m in ("interval", "dual", "crown", "dual-interval")} | {"dual-projected": "dual"}
+        return own.get(self.method, "interval" if self.method in PLAIN else "crown-interval")
 
     def eps_at(self, epoch: float) -> float:
         ramp = Ramp(self.eps_start, self.eps * self.eps_factor, self.eps_from, self.eps_until, self.eps_smooth)

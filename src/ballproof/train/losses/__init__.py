@@ -11,6 +11,7 @@ from ballproof.train.losses.crown_ibp import crown_ibp, crown_ibp_fused
 from ballproof.train.losses.expressive import cc_ibp, exp_ibp, mtl_ibp
 from ballproof.train.losses.moment import Moment, worst_cross_entropy
 from ballproof.train.losses.plain import pgd, standard, trades
+from ballproof.train.losses.projected import dual_projected
 from ballproof.train.losses.sabr import sabr
 
 Loss = Callable[[Moment], Tensor]
@@ -26,11 +27,12 @@ LOSSES: dict[str, Loss] = {
     "crown-interval": by_margins,
     "crown-ibp": crown_ibp,
     "crown-ibp-fused": crown_ibp_fused,
+    "dual-projected": dual_projected,
     "sabr": sabr,
     "cc-ibp": cc_ibp,
     "mtl-ibp": mtl_ibp,
     "exp-ibp": exp_ibp,
 }
-"""All but the first three and the last four are proven bounds of the worst cross-entropy in the ball."""
+"""`config.PROVEN` names those that are proven bounds of the worst cross-entropy in the ball."""
 
 __all__ = ["LOSSES", "Loss", "Moment", "worst_cross_entropy"]
