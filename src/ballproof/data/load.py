@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from ballproof.data.cifar import load_cifar10
 from ballproof.data.dataset import Dataset
 from ballproof.data.digits import load_digits
+from ballproof.data.har import load_har
 from ballproof.data.mnist import load_mnist
 from ballproof.data.npz import load_npz
 from ballproof.data.points import points
+from ballproof.data.svhn import load_svhn
 from ballproof.errors import InputError
 
-NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "points")
+NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "svhn", "har", "points")
 SPLITS = ("train", "test")
 
 
@@ -43,10 +46,10 @@ def _load(name: str, split: str, data_dir: Path | str | None) -> Dataset:
         return load_digits(split)
     if name == "points":
         return replace(points(), split=split)
-    if name in ("mnist", "fashion-mnist"):
-        return load_mnist(name, split, folder(name, data_dir))
-    if name == "cifar10":
-        return load_cifar10(split, folder(name, data_dir))
+    readers = {"cifar10": load_cifar10, "svhn": load_svhn, "har": load_har}
+    readers |= {n: partial(load_mnist, n) for n in ("mnist", "fashion-mnist")}
+    if name in readers:
+        return readers[name](split, folder(name, data_dir))
     near = get_close_matches(name.lower(), NAMES, 1)
     hint = f"; did you mean `{near[0]}`?" if near else ""
     raise InputError(f"`data` is {name!r}, expected one of {', '.join(NAMES)} or a .npz file{hint}")
