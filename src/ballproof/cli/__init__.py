@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError
 from ballproof.cli.attack import attack
 from ballproof.cli.certify import certify
 from ballproof.cli.demo import demo
+from ballproof.cli.models import models
 from ballproof.cli.report import report
 from ballproof.cli.train import train
 from ballproof.cli.verify import verify
@@ -16,7 +17,7 @@ from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
 
 app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
-for _command in (demo, train, attack, certify, verify, vnncomp, report):
+for _command in (demo, train, attack, certify, verify, vnncomp, models, report):
     app.command(_command)
 
 

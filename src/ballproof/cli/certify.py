@@ -59,8 +59,10 @@ def certify(
     from ballproof.problems import ball
     from ballproof.report import write_report
     from ballproof.runs import CONFIG, Run
+    from ballproof.train.cascade import stages_in
 
     use_threads(threads)
+    then = then or tuple(str(p) for p in stages_in(Path(model)))
     examples = limited(load(data, split, data_dir), limit)
     network = load_model(model, examples)
     settings = CertifySettings(

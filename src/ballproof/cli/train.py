@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ballproof.cli.common import Clip, DataDir, Json, Out, Resume, Threads, folder, limited, progress, tell, use_threads
+from ballproof.errors import InputError
 
 TrainMethod = Literal[
     "standard",
@@ -41,6 +43,8 @@ def train(
     optimizer: Literal["adam", "adamw", "radam", "sgd"] | None = None,
     eps_until: Annotated[float | None, Parameter(help="Epoch at which the ball has its full radius.")] = None,
     seed: int | None = None,
+    stages: Annotated[int, Parameter(help="Networks of a cascade, each trained on what those before it cannot certify.")] = 1,
+    seeds: Annotated[int, Parameter(help="Trainings with seeds that follow each other; mean and 95 % interval are told.")] = 1,
     limit: Annotated[int | None, Parameter(help="Only the first N training examples.")] = None,
     clip: Clip = True,
     data_dir: DataDir = None,
@@ -56,46 +60,89 @@ def train(
     given = {"data": data, "model": model, "eps": eps, "method": method, "norm": norm, "epochs": epochs, "batch": batch}
     given |= {"lr": lr, "optimizer": optimizer, "eps_until": eps_until, "seed": seed, "limit": limit}
     chosen = {k: v for k, v in given.items() if v is not None} | ({} if clip else {"clip": False})
-    told = _train(recipe, chosen, data_dir, folder(out, "train"), resume, threads)
-    lines = [
+    if min(stages, seeds) < 1:
+        raise InputError(f"`stages` is {stages} and `seeds` is {seeds}, expected at least 1 each")
+    use_threads(threads)
+    path = folder(out, "train")
+    if seeds == 1:
+        told = _train(recipe, chosen, data_dir, path, resume, stages)
+        tell(json, told, _lines(told))
+        return
+    first = int(chosen.get("seed", 0))
+    each = [
+        _train(recipe, {**chosen, "seed": first + i}, data_dir, path / f"seed{first + i}", resume, stages) for i in range(seeds)
+    ]
+    spread = {k: _interval([float(t[k]) for t in each]) for k in each[0] if k.endswith("_accuracy")}
+    lines = [f"{seeds} seeds; mean and 95 % interval on held-out examples, at eps {each[0]['eps']}:"]
+    lines += [f"{k.replace('_', ' '):20s}{100 * m:6.2f} % +- {100 * w:.2f}" for k, (m, w) in spread.items()]
+    tell(json, {"seeds": each, **{k: {"mean": m, "half_width": w} for k, (m, w) in spread.items()}}, lines)
+
+
+def _lines(told: dict[str, Any]) -> list[str]:
+    further = [f"stage {i}: trained on {n:,} examples" for i, n in enumerate(told["examples"]) if i]
+    return [
         f"{told['epochs']} epochs in {told['seconds']:.0f} s; on held-out examples, at eps {told['eps']}:",
         f"clean accuracy      {100 * told['clean_accuracy']:6.2f} %",
         f"certified accuracy  {100 * told['certified_accuracy']:6.2f} %   (by `{told['certify_method']}`)",
+        *further,
         f"weights: {told['checkpoint']}",
         f"report: {told['report']}",
     ]
-    tell(json, told, lines)
 
 
-def _train(recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Any, resume: bool, threads: int) -> dict[str, Any]:
-    import torch
+def _interval(values: list[float]) -> tuple[float, float]:
+    """Mean, and half of the 95 % interval of Student's t."""
+    from statistics import mean, stdev
 
+    from scipy.stats import t
+
+    return mean(values), float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+
+
+def _train(recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Path, resume: bool, stages: int) -> dict[str, Any]:
     from ballproof.data import load
-    from ballproof.networks.architectures import build
-    from ballproof.report import training_chart, write_report
+    from ballproof.report import write_report
     from ballproof.runs import Run
-    from ballproof.train import Trainer, make_config, read_recipe
-    from ballproof.train.initial import for_intervals
+    from ballproof.train import make_config, read_recipe
+    from ballproof.train.cascade import first_weights, of_stage, stage_folder, uncertified
 
-    use_threads(threads)
     settings = read_recipe(recipe) if recipe else {}
     config = make_config({**settings, **chosen}, f"recipe `{recipe}`" if recipe else "the options")
     everything = limited(load(config.data, "train", data_dir), config.limit)
     training, validation = everything.validation_split(config.validation, config.seed)
-    torch.manual_seed(config.seed)
-    module = build(config.model, everything.shape, everything.classes)
-    if config.init == "interval":
-        for_intervals(module)
-    run = Run.start(path, "train", config.as_dict(), resume)
+    logs, examples, seconds = [], [], 0.0
+    for stage in range(stages):
+        own = of_stage(config, stage)
+        if len(training.labels) < own.batch:
+            break
+        module = first_weights(own, training)  # refuses before anything is written
+        run = Run.start(stage_folder(path, stage), "train", own.as_dict(), resume)
+        log = _fit(own, module, training, validation, run)
+        logs.append(log)
+        examples.append(len(training.labels))
+        seconds += log[-1]["seconds"]
+        training = uncertified(module, training, own) if stage + 1 < stages else training
+    page = write_report([path], path / "report.html")
+    last = logs[0][-1]
+    told = {
+        "epochs": len(logs[0]),
+        "clean_accuracy": 1 - last["clean_error"],
+        "certified_accuracy": 1 - last["certified_error"],
+    }
+    told |= {"attacked_accuracy": 1 - last["pgd_error"], "certify_method": last["certify_method"], "examples": examples}
+    told |= {"eps": config.eps, "method": config.method, "checkpoint": str(path / "model.safetensors")}
+    return told | {"seconds": seconds, "report": str(page)}
+
+
+def _fit(config: Any, module: Any, training: Any, validation: Any, run: Any) -> list[dict[str, Any]]:
+    """The log of one network's training, from its first weights or from where its run left off."""
+    from ballproof.report import training_chart
+    from ballproof.train import Trainer
+
     steps = -(-len(training.labels) // config.batch)
     with progress(config.epochs * steps, "train") as show:
         trainer = Trainer(config, module, training, validation, run)
         trainer.watch = lambda p: show(p.epoch * steps + p.step, f"epoch {p.epoch + 1} loss {p.loss:.3f} eps {p.eps:.4f}")
         log = trainer.fit()
-    last = log[-1]
     run.write_bytes("curve.svg", training_chart(log).encode())
-    page = write_report([run.path], run.path / "report.html")
-    told = {"epochs": len(log), "clean_accuracy": 1 - last["clean_error"], "certified_accuracy": 1 - last["certified_error"]}
-    told |= {"attacked_accuracy": 1 - last["pgd_error"], "certify_method": last["certify_method"]}
-    told |= {"eps": config.eps, "method": config.method, "checkpoint": str(run.path / "model.safetensors")}
-    return told | {"seconds": last["seconds"], "report": str(page)}
+    return log

@@ -1,4 +1,4 @@
-"""`MODEL` of the command line: an ONNX file, a run folder, or `module.py:function`."""
+"""`MODEL` of the command line: an ONNX file, a run folder, `module.py:function`, or a network that comes with the package."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ballproof.data import Dataset
 from ballproof.errors import InputError
 from ballproof.graph import Graph
 from ballproof.networks.architectures import build
+from ballproof.networks.shipped import shipped, shipped_model
 from ballproof.runs import Run
 from ballproof.train.checkpoint import WEIGHTS, load_weights, read_weights
 
-FORMS = "an ONNX file, a run folder, or `module.py:function`"
+FORMS = "an ONNX file, a run folder, `module.py:function`, or a name that `ballproof models` lists"
 
 
 def load_model(model: str, data: Dataset) -> nn.Module | Graph:
@@ -28,6 +29,8 @@ def load_model(model: str, data: Dataset) -> nn.Module | Graph:
         from ballproof.networks.onnx_file import read_onnx
 
         network = read_onnx(path)
+    elif model in shipped():
+        network = shipped_model(model)
     elif ":" in model:
         network = _from_function(model)
     else:
