@@ -15,6 +15,8 @@ TrainMethod = Literal[
     "pgd",
     "trades",
     "sabr",
+    "taps",
+    "staps",
     "cc-ibp",
     "mtl-ibp",
     "exp-ibp",

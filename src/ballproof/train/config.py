@@ -20,7 +20,7 @@ PLAIN = ("standard", "pgd", "trades")
 ESTIMATED = ("dual-projected",)
 """Those that estimate a bound: never a certificate."""
 
-BETWEEN = ("sabr", "cc-ibp", "mtl-ibp", "exp-ibp")
+BETWEEN = ("sabr", "taps", "staps", "cc-ibp", "mtl-ibp", "exp-ibp")
 """Those that stand between an attack and interval bounds."""
 
 PROVEN = ("interval", "dual", "crown", "dual-interval", "crown-interval", "crown-ibp", "crown-ibp-fused")
@@ -33,7 +33,7 @@ OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
 
 POSITIVE = (
     *("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor", "l1", "warm_up", "stability"),
-    *("walk_steps", "walk_size", "walk_factor", "trades_beta", "projections"),
+    *("walk_steps", "walk_size", "walk_factor", "trades_beta", "projections", "taps_split", "taps_scale"),
 )
 SHARES = ("sabr_share", "expressive_alpha", "crown_beta_start", "crown_beta_end", "kappa_start", "kappa_end")
 
@@ -51,8 +51,9 @@ class TrainConfig:
     bounds while the ball grows. stability: weight of the penalty on units that change sign. l1: on weights.
     walk_steps, walk_size, walk_factor: the attack inside a step: steps, their length in half-widths of the ball, and the ball
     in units of eps. sabr_share: the small box's size over the ball's. expressive_alpha: 1 for intervals alone, 0 for the
-    attack alone. trades_beta: weight of the moved answer. crown_beta_start, crown_beta_end: the share of lines in CROWN-IBP
-    at radius 0 and at the full one. projections: random draws of `dual-projected`. average_from: the epoch from which weights
+    attack alone. taps_split, taps_scale: nonlinear nodes in the last block of TAPS, weight of its gradient. trades_beta: weight
+    of the moved answer. crown_beta_start, crown_beta_end: the share of lines in CROWN-IBP at radius 0 and at the full one.
+    projections: random draws of `dual-projected`. average_from: the epoch from which weights
     are averaged (0: not at all).
 
     validation: share of the training set that is held out; the test set is
@@ -90,6 +91,8 @@ class TrainConfig:
     walk_factor: float = 1.0
     sabr_share: float = 0.4
     expressive_alpha: float = 0.5
+    taps_split: int = 1
+    taps_scale: float = 5.0
     trades_beta: float = 6.0
     crown_beta_start: float = 1.0
     crown_beta_end: float = 0.0

@@ -13,6 +13,7 @@ from ballproof.train.losses.moment import Moment, worst_cross_entropy
 from ballproof.train.losses.plain import pgd, standard, trades
 from ballproof.train.losses.projected import dual_projected
 from ballproof.train.losses.sabr import sabr
+from ballproof.train.losses.taps import staps, taps
 
 Loss = Callable[[Moment], Tensor]
 
@@ -29,6 +30,8 @@ LOSSES: dict[str, Loss] = {
     "crown-ibp-fused": crown_ibp_fused,
     "dual-projected": dual_projected,
     "sabr": sabr,
+    "taps": taps,
+    "staps": staps,
     "cc-ibp": cc_ibp,
     "mtl-ibp": mtl_ibp,
     "exp-ibp": exp_ibp,
