@@ -89,8 +89,24 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
     broken = trainer(tmp_path / "run", make_config({**CONFIG.as_dict(), "lr": 1e30}, "a test"))
-    with pytest.raises(InputError, match="loss became"):
+    with pytest.raises(
+        InputError, match=r"(loss became .* epoch 0, step \d+, first in the layer `|parameter `.*epoch 0, step \d+)"
+    ):
         broken.fit()
+
+
+def test_a_parameter_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    broken = trainer(tmp_path / "run")
+    with torch.no_grad():
+        broken.module[-1].bias[0] = float("nan")
+    with pytest.raises(InputError, match=r"parameter `\d+\.bias` holds .* \(epoch 0, step 0\)"):
+        broken.fit()
+
+
+def test_a_radius_beyond_the_data_is_refused() -> None:
+    with pytest.raises(InputError, match="range"):
+        make_config({"eps": 8.0}, "a test")
+    assert make_config({"eps": 1.58, "norm": "l2"}, "a test").eps == 1.58
 
 
 def test_every_recipe_is_valid_and_a_misspelt_key_is_named() -> None:

@@ -118,6 +118,8 @@ class TrainConfig:
                 raise InputError(f"`{name}` is {value!r}, expected a finite number >= 0")
         if self.batch < 1 or self.epochs < 1:
             raise InputError(f"`epochs` is {self.epochs} and `batch` is {self.batch}, expected at least 1 each")
+        if self.norm == "linf" and self.eps > 1:
+            raise InputError(f"`eps` is {self.eps}, larger than the data's range [0, 1]; it is in the units of the data")
         for name in SHARES:
             if getattr(self, name) > 1:
                 raise InputError(f"`{name}` is {getattr(self, name)}, expected a share between 0 and 1")

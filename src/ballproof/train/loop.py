@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ballproof.data import Dataset
 from ballproof.errors import DomainError, InputError, SoundnessError
+from ballproof.networks import as_graph
+from ballproof.problems import ball
 from ballproof.runs import Run
 from ballproof.train.averages import averaged, precise_statistics
 from ballproof.train.checkpoint import load_state, save_state, save_weights
@@ -85,9 +87,11 @@ class Trainer:
             clean, robust, loss = objective(self.config, self.module, inputs, labels, now)
             value = loss.item()
         except (DomainError, SoundnessError) as error:
-            raise self._diverged("NaN") from error
+            raise self._diverged("NaN", inputs) from error
+        except InputError as error:
+            raise InputError(f"{error} (epoch {self.epoch}, step {self.step})") from error
         if not math.isfinite(value):
-            raise self._diverged(str(value))
+            raise self._diverged(str(value), inputs)
         loss.backward()
         if self.config.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.config.gradient_clip)
@@ -96,8 +100,9 @@ class Trainer:
         self.sums = [s + v * len(labels) for s, v in zip(self.sums, measured, strict=True)]
         return value
 
-    def _diverged(self, value: str) -> InputError:
-        return InputError(f"the loss became {value} at epoch {self.epoch}, step {self.step}; lower `lr` or slow the ramp")
+    def _diverged(self, value: str, inputs: Tensor) -> InputError:
+        place = f"the loss became {value} at epoch {self.epoch}, step {self.step}"
+        return InputError(f"{place}{_first_not_finite(self.module, inputs)}; lower `lr` or slow the ramp")
 
     def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of this epoch that are still to come, in an order that depends on the seed and the epoch alone."""
@@ -152,6 +157,15 @@ class Trainer:
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.sums = state["seconds"], list(state["sums"])
         self.mean = state.get("mean") or None
+
+
+@torch.no_grad()
+def _first_not_finite(module: nn.Module, inputs: Tensor) -> str:
+    """The first node at which numbers stop being finite on the clean inputs."""
+    for name, value in as_graph(module, ball("linf", inputs, 0.0, None)).activations(inputs).items():
+        if not bool(torch.isfinite(value).all()):
+            return f", first in the layer `{name}`"
+    return ", in the bounds alone: the network itself is finite"
 
 
 def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:

@@ -20,7 +20,7 @@ REACH = 0.5
 
 
 def taps(moment: Moment) -> Tensor:
-    """The interval loss times that of an attack inside the last block (Mao et al. 2023); intervals alone while the ball grows."""
+    """The interval loss times an attacked one of the last block (Mao et al. 2023); intervals alone while the ball grows."""
     return _taps(moment, moment.region)
 
 
@@ -57,7 +57,7 @@ def cut_place(graph: Graph, split: int) -> str:
 
 
 class Connector(torch.autograd.Function):
-    """The point itself; its gradient goes to the end of the box that it is near, whole at the end, not at all from `REACH` on."""
+    """The point itself; its gradient goes to the near end of the box, whole at the end, not at all from `REACH` on."""
 
     @staticmethod
     def forward(ctx, point: Tensor, lower: Tensor, upper: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
