@@ -49,6 +49,7 @@ def train(
     seeds: Annotated[int, Parameter(help="Trainings with seeds that follow each other; mean and 95 % interval are told.")] = 1,
     limit: Annotated[int | None, Parameter(help="Only the first N training examples.")] = None,
     clip: Clip = True,
+    device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: a GPU if there is one.")] = "auto",
     data_dir: DataDir = None,
     out: Out = None,
     resume: Resume = False,
@@ -67,13 +68,13 @@ def train(
     use_threads(threads)
     path = folder(out, "train")
     if seeds == 1:
-        told = _train(recipe, chosen, data_dir, path, resume, stages)
+        told = _train(recipe, chosen, data_dir, path, resume, stages, device)
         tell(json, told, _lines(told))
         return
     first = int(chosen.get("seed", 0))
-    each = [
-        _train(recipe, {**chosen, "seed": first + i}, data_dir, path / f"seed{first + i}", resume, stages) for i in range(seeds)
-    ]
+    each = []
+    for own in range(first, first + seeds):
+        each.append(_train(recipe, {**chosen, "seed": own}, data_dir, path / f"seed{own}", resume, stages, device))
     spread = {k: _interval([float(t[k]) for t in each]) for k in each[0] if k.endswith("_accuracy")}
     lines = [f"{seeds} seeds; mean and 95 % interval on held-out examples, at eps {each[0]['eps']}:"]
     lines += [f"{k.replace('_', ' '):20s}{100 * m:6.2f} % +- {100 * w:.2f}" for k, (m, w) in spread.items()]
@@ -101,13 +102,20 @@ def _interval(values: list[float]) -> tuple[float, float]:
     return mean(values), float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
 
 
-def _train(recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Path, resume: bool, stages: int) -> dict[str, Any]:
+def _train(
+    recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Path, resume: bool, stages: int, device: str
+) -> dict[str, Any]:
+    import torch
+
     from ballproof.data import load
     from ballproof.report import write_report
     from ballproof.runs import Run
     from ballproof.train import make_config, read_recipe
     from ballproof.train.cascade import first_weights, of_stage, stage_folder, uncertified
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("`device` is cuda, and torch finds no GPU")
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     settings = read_recipe(recipe) if recipe else {}
     config = make_config({**settings, **chosen}, f"recipe `{recipe}`" if recipe else "the options")
     everything = limited(load(config.data, "train", data_dir), config.limit)
@@ -117,7 +125,7 @@ def _train(recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Path
         own = of_stage(config, stage)
         if len(training.labels) < own.batch:
             break
-        module = first_weights(own, training)  # refuses before anything is written
+        module = first_weights(own, training).to(device)  # refuses before anything is written
         run = Run.start(stage_folder(path, stage), "train", own.as_dict(), resume)
         log = _fit(own, module, training, validation, run)
         logs.append(log)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ballproof.bounds import METHODS
 from ballproof.errors import InputError
+from ballproof.train.augment import AUGMENTS
 from ballproof.train.schedules import Ramp, Steps
 
 PLAIN = ("standard", "pgd", "trades")
@@ -47,8 +48,9 @@ class TrainConfig:
     clean cross-entropy beside the robust loss, and goes from kappa_start to kappa_end over the same epochs.
     clip: cut the ball with the data's range.
 
-    init: `torch` or `interval`, weights under which interval bounds do not grow. warm_up: weight of the penalties on interval
-    bounds while the ball grows. stability: weight of the penalty on units that change sign. l1: on weights.
+    augment: other views of the training images, `none`, `crop` or `flip-crop`. init: `torch` or `interval`, weights under
+    which interval bounds do not grow. warm_up: weight of the penalties on interval bounds while the ball grows. stability:
+    weight of the penalty on units that change sign. l1: on weights.
     walk_steps, walk_size, walk_factor: the attack inside a step: steps, their length in half-widths of the ball, and the ball
     in units of eps. sabr_share: the small box's size over the ball's. expressive_alpha: 1 for intervals alone, 0 for the
     attack alone. taps_split, taps_scale: nonlinear nodes in the last block of TAPS, weight of its gradient. trades_beta: weight
@@ -83,6 +85,7 @@ class TrainConfig:
     eps_smooth: bool = False
     kappa_start: float = 0.0
     kappa_end: float = 0.0
+    augment: str = "none"
     init: str = "torch"
     warm_up: float = 0.0
     stability: float = 0.0
@@ -108,6 +111,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _one_of("method", self.method, TRAIN_METHODS)
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("augment", self.augment, AUGMENTS)
         _one_of("init", self.init, ("torch", "interval"))
         _one_of("norm", self.norm, ("linf", "l2", "l1"))
         if self.certify:

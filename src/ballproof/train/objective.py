@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ballproof.networks import as_graph
 from ballproof.problems import ball
+from ballproof.train.augment import augmented
 from ballproof.train.config import TrainConfig
 from ballproof.train.loss import training_graph
 from ballproof.train.losses import LOSSES, Moment
@@ -25,9 +26,10 @@ def objective(config: TrainConfig, module: nn.Module, x: Tensor, y: Tensor, now:
     For the methods that prove nothing the robust loss is the attacked one or the clean one.
     """
     eps = config.eps_at(now)
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + round(now * 1_000_000))
+    x = augmented(x, config.augment, generator)
     region = ball(config.norm, x, eps, (0.0, 1.0) if config.clip else None)
     graph = training_graph(module, region, x)
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + round(now * 1_000_000))
     moment = Moment(config, graph, as_graph(module, region), x, y, eps, generator)
     kappa = config.kappa_at(now)
     clean = F.cross_entropy(graph(x), y) if kappa > 0 or config.method == "standard" else x.new_zeros(())
