@@ -72,9 +72,8 @@ def train(
         tell(json, told, _lines(told))
         return
     first = int(chosen.get("seed", 0))
-    each = []
-    for own in range(first, first + seeds):
-        each.append(_train(recipe, {**chosen, "seed": own}, data_dir, path / f"seed{own}", resume, stages, device))
+    one = lambda s: _train(recipe, {**chosen, "seed": s}, data_dir, path / f"seed{s}", resume, stages, device)  # noqa: E731
+    each = [one(first + i) for i in range(seeds)]
     spread = {k: _interval([float(t[k]) for t in each]) for k in each[0] if k.endswith("_accuracy")}
     lines = [f"{seeds} seeds; mean and 95 % interval on held-out examples, at eps {each[0]['eps']}:"]
     lines += [f"{k.replace('_', ' '):20s}{100 * m:6.2f} % +- {100 * w:.2f}" for k, (m, w) in spread.items()]
