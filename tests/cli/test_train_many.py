@@ -32,27 +32,29 @@ def test_a_cascade_trains_each_stage_on_what_is_not_certified_and_answers_by_all
     path = tmp_path / "run"
     found = told(capsys, "train", *SHORT, "--stages", "2", "--out", str(path))
     training, _ = load("digits", "train").subset(list(range(600))).validation_split(0.1, 0)
-    net = load_model(str(path), training)
+    net = load_model(str(path / "stage0"), training)
     region = ball("linf", training.inputs, 0.02, (0.0, 1.0))
     with torch.no_grad():
         proven = margins(net, region, net(training.inputs).argmax(1), "interval")
     assert found["examples"] == [len(training.labels), int((proven <= 0).any(1).sum())]
     assert (path / "stage1" / "model.safetensors").is_file()
-    first, second = (load_file(p / "model.safetensors") for p in (path, path / "stage1"))
+    first, second = (load_file(p / "model.safetensors") for p in (path / "stage0", path / "stage1"))
     assert any(not torch.equal(first[k], second[k]) for k in first)
 
     asked = ["--data", "digits", "--eps", "0.02", "--method", "interval", "--limit", "60", "--json", "--out"]
     both = told(capsys, "certify", str(path), *asked, str(tmp_path / "both"))
-    (tmp_path / "alone").mkdir()
-    for name in ("model.safetensors", "config.json"):
-        (tmp_path / "alone" / name).write_bytes((path / name).read_bytes())
-    alone = told(
-        capsys, "certify", str(tmp_path / "alone"), *asked, str(tmp_path / "one"), "--attack-steps", "0", "--curve", "0"
-    )
+    assert both["attacked_accuracy"] is None
+    alone = told(capsys, "certify", str(path / "stage0"), *asked, str(tmp_path / "one"), "--attack-steps", "0", "--curve", "0")
+    assert alone["attacked_accuracy"] is None
     assert both["certified_accuracy"] >= alone["certified_accuracy"]  # type: ignore[operator]
 
     again = told(capsys, "train", *SHORT, "--stages", "2", "--out", str(path), "--resume")
     assert again["examples"] == found["examples"]
+
+    assert main(["certify", str(path), *asked, str(tmp_path / "attacked"), "--attack-steps", "10"]) == 2
+    assert "cascade" in capsys.readouterr().err
+    assert main(["attack", str(path), "--data", "digits", "--eps", "0.02"]) == 2
+    assert "stage0" in capsys.readouterr().err
 
 
 def test_several_seeds_have_a_mean_and_an_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

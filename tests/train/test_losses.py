@@ -146,7 +146,7 @@ def test_trades_is_the_clean_loss_and_the_divergence_at_the_walks_end() -> None:
     def ask(x: Tensor) -> Tensor:
         return (clean * (clean.log() - net()(x).log_softmax(1))).sum(1)
 
-    points = walked(ask, again.region.box(), 1, 2.0, again.generator)
+    points = walked(ask, again.region.box(), again.config.walk_steps, again.config.walk_size, again.generator)
     wanted = F.cross_entropy(net()(at.x), at.y) + 2.0 * ask(points).mean()
     assert LOSSES["trades"](at).item() == pytest.approx(wanted.item(), abs=1e-9)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from ballproof.cli.common import Clip, DataDir, Json, Limit, Out, Resume, Threads, folder, limited, progress, tell, use_threads
+from ballproof.errors import InputError
 
 METHOD_HELP = (
     "interval (ibp), zonotope (deepz, ai2), dual (wong-kolter, convex-adversarial, fast-lin), crown (deeppoly), dual-interval, "
@@ -33,9 +33,9 @@ def certify(
     limit: Limit = 0,
     batch: int = 100,
     limit_each: Annotated[float, Parameter(help="Seconds for each example that a search gets.")] = 10.0,
-    attack_steps: int = 40,
+    attack_steps: Annotated[int | None, Parameter(help="Steps of PGD, 0 for no attack; default 40.")] = None,
     attack_restarts: int = 1,
-    curve: Annotated[int, Parameter(help="Examples behind the curve of accuracy against eps; 0 for none.")] = 100,
+    curve: Annotated[int | None, Parameter(help="Examples behind the curve of accuracy against eps; default 100.")] = None,
     memory: Annotated[int, Parameter(help="Working memory of the bounds in MiB.")] = 512,
     seed: int = 0,
     data_dir: DataDir = None,
@@ -46,7 +46,9 @@ def certify(
 ) -> None:
     """Prove, example by example, that no point of the ball changes the answer; attack the rest; write a report.
 
-    eps is in the units of the data, [0, 1] pixels. Writes results.parquet, results.json and report.html.
+    eps is in the units of the data, [0, 1] pixels. A cascade (`--then`, or the folder of `train --stages`) is not attacked: its
+    figure says that the network which answers an input is constant on the ball round it. Writes results.parquet, results.json
+    and report.html.
     """
     from ballproof.data import load
     from ballproof.evaluate import CertifySettings, load_model
@@ -62,9 +64,16 @@ def certify(
     from ballproof.train.cascade import stages_in
 
     use_threads(threads)
-    then = then or tuple(str(p) for p in stages_in(Path(model)))
+    named = [*(str(p) for p in stages_in(Path(model))), *then] if stages_in(Path(model)) else [model, *then]
+    cascade = len(named) > 1
+    for option, asked_for in (("attack_steps", attack_steps), ("curve", curve)):
+        if cascade and asked_for:
+            raise InputError(f"`{option}` is {asked_for}: a cascade is certified without an attack; leave it out")
+    attack_steps = (0 if cascade else 40) if attack_steps is None else attack_steps
+    curve = (0 if cascade else 100) if curve is None else curve
     examples = limited(load(data, split, data_dir), limit)
-    network = load_model(model, examples)
+    stages = [load_model(name, examples) for name in named]
+    network = stages[0]
     settings = CertifySettings(
         eps=eps,
         norm=norm,
@@ -77,25 +86,22 @@ def certify(
         seed=seed,
         limit_each=limit_each,
     )
-    stages = [network, *(load_model(name, examples) for name in then)]
-    if then:
-        settings = replace(settings, attack_steps=0)
     as_graph(network, ball(norm, examples.inputs[:1], eps, settings.clip))  # refuses before anything is written
-    asked = {**settings.as_dict(), "model": _named(model), "data": data, "split": split, "n": len(examples.labels)}
-    asked |= {"then": [_named(name) for name in then]} if then else {}
+    asked = {**settings.as_dict(), "model": _named(named[0]), "data": data, "split": split, "n": len(examples.labels)}
+    asked |= {"then": [_named(name) for name in named[1:]]} if cascade else {}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume)
     with progress(len(examples.labels), "certify") as show:
         watch = lambda done: show(done, "")  # noqa: E731
-        if then:
+        if cascade:
             table = certify_cascade(stages, examples, settings, run, watch)
         else:
             table = certify_data(network, examples, settings=settings, run=run, watch=watch)
-    points = accuracy_curve(network, examples, settings, curve) if curve and not then else []
-    if not then:
+    points = accuracy_curve(network, examples, settings, curve) if curve else []
+    if not cascade:
         save_twins(network, examples, table, run)
     totals = write_results(run, table, points)
-    trained = [Path(model)] if (Path(model) / CONFIG).is_file() else []
+    trained = [Path(name) for name in named if (Path(name) / CONFIG).is_file()]
     page = write_report([run.path, *trained], run.path / "report.html")
     told = {**totals, "report": str(page)}
     tell(json, told, _lines(told, clip))
@@ -109,11 +115,13 @@ def _named(model: str) -> str:
 
 def _lines(told: dict[str, object], clip: bool) -> list[str]:
     cut = "cut with [0, 1]" if clip else "not cut"
-    share = {k: f"{100 * float(str(told[k])):.2f} %" for k in told if k.endswith("_accuracy")}
+    share = {k: f"{100 * float(str(v)):.2f} %" for k, v in told.items() if k.endswith("_accuracy") and v is not None}
+    attacked = share.get("attacked_accuracy")
+    broken = f"{attacked:>9}   (an upper bound: what was not broken)" if attacked else "not measured"
     return [
         f"{told['n']} examples, {told['norm']} ball of radius {told['eps']} in the units of the data, {cut}",
         f"clean accuracy      {share['clean_accuracy']:>9}",
-        f"attacked accuracy   {share['attacked_accuracy']:>9}   (an upper bound: what was not broken)",
+        f"attacked accuracy   {broken}",
         f"certified accuracy  {share['certified_accuracy']:>9}   (a lower bound: proven by `{told['method']}`)",
         f"report: {told['report']}",
     ]

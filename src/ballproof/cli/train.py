@@ -82,8 +82,9 @@ def train(
 
 def _lines(told: dict[str, Any]) -> list[str]:
     further = [f"stage {i}: trained on {n:,} examples" for i, n in enumerate(told["examples"]) if i]
+    whose = " of stage 0 alone" if len(told["examples"]) > 1 else ""
     return [
-        f"{told['epochs']} epochs in {told['seconds']:.0f} s; on held-out examples, at eps {told['eps']}:",
+        f"{told['epochs']} epochs in {told['seconds']:.0f} s; on held-out examples{whose}, at eps {told['eps']}:",
         f"clean accuracy      {100 * told['clean_accuracy']:6.2f} %",
         f"certified accuracy  {100 * told['certified_accuracy']:6.2f} %   (by `{told['certify_method']}`)",
         *further,
@@ -111,6 +112,7 @@ def _train(
     from ballproof.runs import Run
     from ballproof.train import make_config, read_recipe
     from ballproof.train.cascade import first_weights, of_stage, stage_folder, uncertified
+    from ballproof.train.checkpoint import WEIGHTS
 
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("`device` is cuda, and torch finds no GPU")
@@ -120,18 +122,20 @@ def _train(
     everything = limited(load(config.data, "train", data_dir), config.limit)
     training, validation = everything.validation_split(config.validation, config.seed)
     logs, examples, seconds = [], [], 0.0
+    paths: list[Path] = []
     for stage in range(stages):
         own = of_stage(config, stage)
-        if len(training.labels) < own.batch:
+        if stage and len(training.labels) < own.batch:
             break
         module = first_weights(own, training).to(device)  # refuses before anything is written
-        run = Run.start(stage_folder(path, stage), "train", own.as_dict(), resume)
+        paths.append(stage_folder(path, stage) if stages > 1 else path)
+        run = Run.start(paths[-1], "train", own.as_dict(), resume)
         log = _fit(own, module, training, validation, run)
         logs.append(log)
         examples.append(len(training.labels))
         seconds += log[-1]["seconds"]
         training = uncertified(module, training, own) if stage + 1 < stages else training
-    page = write_report([path], path / "report.html")
+    page = write_report(paths, path / "report.html")
     last = logs[0][-1]
     told = {
         "epochs": len(logs[0]),
@@ -139,7 +143,7 @@ def _train(
         "certified_accuracy": 1 - last["certified_error"],
     }
     told |= {"attacked_accuracy": 1 - last["pgd_error"], "certify_method": last["certify_method"], "examples": examples}
-    told |= {"eps": config.eps, "method": config.method, "checkpoint": str(path / "model.safetensors")}
+    told |= {"eps": config.eps, "method": config.method, "checkpoint": str(paths[0] / WEIGHTS)}
     return told | {"seconds": seconds, "report": str(page)}
 
 

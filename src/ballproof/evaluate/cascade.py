@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ballproof.bounds import margins, stopping
 from ballproof.data import Dataset
 from ballproof.errors import InputError
-from ballproof.evaluate.certify import ROWS, CertifySettings, Table, _batches, _Evaluation
+from ballproof.evaluate.certify import CertifySettings, Table
+from ballproof.evaluate.rows import Rows, collected, evaluating
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
 from ballproof.problems import ball
@@ -39,23 +40,15 @@ def certify_cascade(
         raise InputError("`networks` is empty; expected the stages of a cascade")
     if settings.searches or settings.attack_steps:
         raise InputError("a cascade is certified by a method of bounds, without an attack (`attack_steps` 0)")
-    rows = list(run.rows(ROWS) if run else [])
-    for x, y, index in _batches(data, settings.batch, len(rows)):
-        fresh = _rows(networks, x, y, index, settings)
-        if run:
-            run.append(ROWS, fresh)
-        rows += fresh
-        watch(len(rows))
-    return Table(rows, settings)
+    with evaluating(*networks):
+        return Table(collected(lambda x, y, i: _rows(networks, x, y, i, settings), data, settings.batch, run, watch), settings)
 
 
-def _rows(
-    networks: Sequence[Network], x: Tensor, y: Tensor, index: list[int], settings: CertifySettings
-) -> list[dict[str, Any]]:
+def _rows(networks: Sequence[Network], x: Tensor, y: Tensor, index: list[int], settings: CertifySettings) -> Rows:
     started, found = time.perf_counter(), {}
     left = torch.arange(len(y))
     for stage, network in enumerate(networks):
-        with torch.no_grad(), _Evaluation(network):
+        with torch.no_grad():
             predicted, proven = _own(network, x[left], settings)
         certain = (proven > 0).all(1)
         last = stage == len(networks) - 1
@@ -80,7 +73,7 @@ def _own(network: Network, x: Tensor, settings: CertifySettings) -> tuple[Tensor
 def _row(
     index: int, label: int, stage: int, predicted: int, certain: bool, proven: Tensor, settings: CertifySettings, seconds: float
 ) -> dict[str, Any]:
-    right, name = predicted == label, settings.method if isinstance(settings.method, str) else type(settings.method).__name__
+    right = predicted == label
     row: dict[str, Any] = {"index": index, "label": label, "prediction": predicted, "correct": right}
     row |= {"margins": [float(m) for m in proven], "margin": float(proven.min()), "certified": certain and right}
-    return row | {"attacked": None, "by": name if certain else "", "stage": stage, "seconds": seconds}
+    return row | {"attacked": None, "by": settings.named if certain else "", "stage": stage, "seconds": seconds}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,15 +12,13 @@ from torch import Tensor, nn
 
 from ballproof.attacks import PGD
 from ballproof.bounds import Method, margins, method_named, stopping
-from ballproof.data import Dataset
 from ballproof.errors import InputError, SoundnessError
+from ballproof.evaluate.rows import Batches, Rows, collected, evaluating
 from ballproof.evaluate.staged import SEARCHES, Staged, staged
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
 from ballproof.problems import Region, ball, classified_as
 from ballproof.runs import Run
-
-ROWS = "rows.jsonl"
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,16 @@ class CertifySettings:
         """Whether the method decides example by example."""
         return isinstance(self.method, str) and self.method in SEARCHES
 
+    @property
+    def attacks(self) -> bool:
+        """Whether anything is attacked."""
+        return self.attack_steps > 0 or self.searches
+
+    @property
+    def named(self) -> str:
+        """The method as rows call it."""
+        return self.method if isinstance(self.method, str) else type(self.method).__name__
+
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "method": str(self.method), "clip": None if self.clip is None else list(self.clip)}
 
@@ -70,22 +78,22 @@ class Table:
     prediction was found; None without an attack), by (the method that certified or broke it, "" where none did), seconds.
     """
 
-    rows: list[dict[str, Any]]
+    rows: Rows
     settings: CertifySettings
 
     @property
     def totals(self) -> dict[str, Any]:
-        """Fractions of all examples; certified_accuracy <= the true robust accuracy <= attacked_accuracy."""
+        """Fractions of all examples; certified_accuracy <= the true robust accuracy <= attacked_accuracy.
+
+        attacked_accuracy is None where nothing was attacked.
+        """
         n = len(self.rows)
         share = {k: sum(bool(r[k]) for r in self.rows) / max(1, n) for k in ("correct", "attacked", "certified")}
-        attacked = 1 - share["attacked"] if self.settings.attack_steps or self.settings.searches else share["correct"]
+        attacked = 1 - share["attacked"] if self.settings.attacks else None
         method = self.settings.method if isinstance(self.settings.method, str) else repr(self.settings.method)
         told: dict[str, Any] = {"n": n, "clean_accuracy": share["correct"], "attacked_accuracy": attacked}
         told |= {"certified_accuracy": share["certified"], "method": method, "eps": self.settings.eps}
         return told | {"norm": self.settings.norm, "seconds": sum(r["seconds"] for r in self.rows)}
-
-
-Batches = Dataset | Iterable[tuple[Tensor, Tensor]]
 
 
 def certify(
@@ -108,21 +116,12 @@ def certify(
         if eps is None:
             raise InputError("`eps` is missing: the radius of the ball, in the units of the inputs")
         settings = CertifySettings(eps=eps, method=method, **more)
-    done = run.rows(ROWS) if run else []
-    rows = list(done)
-    with _Evaluation(network):
-        for x, y, index in _batches(data, settings.batch, len(done)):
-            fresh = _rows(network, x, y, index, settings)
-            if run:
-                run.append(ROWS, fresh)
-            rows += fresh
-            watch(len(rows))
-    return Table(rows, settings)
+    asked = settings
+    with evaluating(network):
+        return Table(collected(lambda x, y, i: _rows(network, x, y, i, asked), data, settings.batch, run, watch), settings)
 
 
-def _rows(
-    network: nn.Module | Graph, x: Tensor, y: Tensor, index: list[int], settings: CertifySettings
-) -> list[dict[str, Any]]:
+def _rows(network: nn.Module | Graph, x: Tensor, y: Tensor, index: list[int], settings: CertifySettings) -> Rows:
     started = time.perf_counter()
     region = ball(settings.norm, x, settings.eps, settings.clip)
     graph = as_graph(network, region)
@@ -146,7 +145,7 @@ def _rows(
             "margins": [float(m) for m in proven[i]],
             "margin": float(proven[i].min()),
             "certified": bool(certified[i]),
-            "attacked": bool(found.broken[i]) if settings.attack_steps or settings.searches else None,
+            "attacked": bool(found.broken[i]) if settings.attacks else None,
             "by": found.by[i],
             "seconds": each,
         }
@@ -161,46 +160,11 @@ def _proven(
         return staged(network, graph, region, y, broken, str(settings.method), settings.limit_each, settings.memory)
     proven = margins(graph, region, y, stopping(settings.method, 0.0), settings.memory)
     certified = (proven > 0).all(1)
-    name = settings.method if isinstance(settings.method, str) else type(settings.method).__name__
-    return Staged(
-        proven, certified, broken, [name if c else "attack" if b else "" for c, b in zip(certified, broken, strict=True)]
-    )
+    by = [settings.named if c else "attack" if b else "" for c, b in zip(certified, broken, strict=True)]
+    return Staged(proven, certified, broken, by)
 
 
 def _alarm(both: Tensor, index: list[int]) -> None:
     if bool(both.any()):
         named = [index[i] for i in both.nonzero().flatten().tolist()]
         raise SoundnessError(f"examples {named} are certified and yet broken: a bound or the attack is wrong; please report it")
-
-
-def _batches(data: Batches, size: int, skip: int) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
-    """Batches with the original index of each example, without the first `skip` examples."""
-    if isinstance(data, Dataset):
-        for start in range(skip, len(data.labels), size):
-            part = slice(start, start + size)
-            yield data.inputs[part], data.labels[part], data.indices[part].tolist()
-        return
-    seen = 0
-    for x, y in data:
-        fresh = max(0, min(len(y), skip - seen))
-        index = list(range(seen + fresh, seen + len(y)))
-        seen += len(y)
-        for start in range(fresh, len(y), size):
-            part = slice(start, start + size)
-            yield x[part], y[part], index[start - fresh : start - fresh + size]
-
-
-class _Evaluation:
-    """Evaluation mode inside, the former mode after."""
-
-    def __init__(self, network: nn.Module | Graph) -> None:
-        self.module = network if isinstance(network, nn.Module) else None
-
-    def __enter__(self) -> None:
-        if self.module is not None:
-            self.training = self.module.training
-            self.module.eval()
-
-    def __exit__(self, *_: object) -> None:
-        if self.module is not None:
-            self.module.train(self.training)

@@ -13,6 +13,7 @@ from ballproof.graph import Graph
 from ballproof.networks.architectures import build
 from ballproof.networks.shipped import shipped, shipped_model
 from ballproof.runs import Run
+from ballproof.train.cascade import stages_in
 from ballproof.train.checkpoint import WEIGHTS, load_weights, read_weights
 
 FORMS = "an ONNX file, a run folder, `module.py:function`, or a name that `ballproof models` lists"
@@ -40,6 +41,10 @@ def load_model(model: str, data: Dataset) -> nn.Module | Graph:
 
 
 def _from_run(path: Path, data: Dataset) -> nn.Module:
+    if stages := stages_in(path):
+        raise InputError(
+            f"{path} holds a cascade of {len(stages)} networks, which only `certify` takes whole; name {stages[0]}"
+        )
     run = Run.read(path)
     settings = run.config["settings"]
     if "model" not in settings or not run.has(WEIGHTS):

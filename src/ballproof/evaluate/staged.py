@@ -53,14 +53,11 @@ def staged(
         for i in open_:
             by[i] = method if bool((proven[i] > 0).all()) else ""
     assert proven is not None
+    certified = (proven > 0).all(1)
     for i in [i for i, name in enumerate(by) if not name]:
         verdict = verify(network, region[[i]], classified_as(labels[i : i + 1]), timeout=limit, engine=SEARCHES[search])
         if verdict.verified:
-            by[i], proven[i] = search, proven[i].clamp(min=0.0)
+            by[i], certified[i], proven[i] = search, True, proven[i].clamp(min=0.0)
         elif verdict.falsified:
             by[i], broken[i] = search, True
-    certified = (proven > 0).all(1) | torch.tensor(
-        [bool(name) and name != "attack" and not b for name, b in zip(by, broken.tolist(), strict=True)],
-        device=proven.device,
-    )
     return Staged(proven, certified, broken, by)

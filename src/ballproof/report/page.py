@@ -6,8 +6,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ballproof.evaluate.certify import ROWS
 from ballproof.evaluate.results import TOTALS
+from ballproof.evaluate.rows import ROWS
+from ballproof.evaluate.staged import SEARCHES
 from ballproof.report.charts import curve_chart, margin_chart, training_chart
 from ballproof.report.pictures import twin_rows
 from ballproof.runs import Run
@@ -49,6 +50,7 @@ def _certified(run: Run) -> dict[str, Any]:
     if "certified_accuracy" not in totals:
         return told
     rows = run.rows(ROWS)
+    told["searches"] = totals["method"] in SEARCHES
     told |= {"margin_chart": margin_chart(rows), "twins": twin_rows(run), "classes": _classes(rows)}
     if totals.get("curve"):
         told["curve_chart"] = curve_chart(totals["curve"], totals["eps"])
@@ -61,7 +63,8 @@ def _classes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for label in sorted({row["label"] for row in rows}):
         own = [row for row in rows if row["label"] == label]
         share = {k: sum(bool(r[k]) for r in own) / len(own) for k in ("correct", "attacked", "certified")}
-        told.append({"label": label, "n": len(own), **share})
+        standing = None if own[0]["attacked"] is None else 1 - share["attacked"]
+        told.append({"label": label, "n": len(own), **share, "attacked": standing})
     return told
 
 

@@ -50,7 +50,7 @@ class NeuronSplitting:
 
     def __init__(self, task: Task, state: LinearPass | None = None) -> None:
         self.task, self.state = task, state
-        self.leaves, self.exhausted = 0, 0
+        self.leaves, self.before, self.exhausted = 0, 0, 0
         self.renewing, self.waiting, self.pause = False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
         self.sites: list[Site] = []
@@ -68,7 +68,7 @@ class NeuronSplitting:
 
     def run(self, clock: Clock | None = None) -> Answer:
         """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
-        self.clock = clock or self.task.clock
+        self.clock, self.before = clock or self.task.clock, self.leaves
         with torch.no_grad():
             if self.stack is None and (answer := self._begin()) is not None:
                 return answer
@@ -100,7 +100,7 @@ class NeuronSplitting:
         (leaves, seen), self.wide = self.wide, None
         groups = torch.cat([x.group for x, _ in stack]).unique()
         open_ = torch.isin(leaves.group, groups).nonzero().flatten()
-        if len(open_) * 2 * self.open * COST > NARROWING * self.clock.left * self.leaves / self.clock.spent:
+        if len(open_) * 2 * self.open * COST > NARROWING * self.clock.left * (self.leaves - self.before) / self.clock.spent:
             return None
         self.renewing = True
         found = self._narrowed(leaves[open_], _part(seen, open_))

@@ -7,18 +7,15 @@ Late layers gain most: of their wide intervals only a narrow part leads to a vio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ballproof.graph import Graph
-from ballproof.problems import Region
 from ballproof.solve.clock import Clock
 from ballproof.solve.leaf_bounds import RATE, LeafBounds
 from ballproof.solve.leaves import Leaves, Site
-from ballproof.values import Interval, Relaxation
+from ballproof.values import Interval
 
 STEPS_ROOT, STEPS_LEAF = 15, 6
 SCALES_ROOT, SCALES_LEAF = (0.03, 0.1, 0.3, 1.0), (0.3,)
@@ -40,17 +37,10 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 class _Neurons(LeafBounds):
     """Bounds of single neurons where the property is violated: a query is a leaf, with the weights of the rows as its mix."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        region: Region,
-        sites: list[Site],
-        relaxations: Mapping[str, Relaxation],
-        rows: Tensor,
-        offsets: Tensor,
-    ) -> None:
-        super().__init__(graph, region, sites, relaxations, rows, offsets)
-        self.target, self.unit, self.size = "", rows.new_zeros(0), rows.new_zeros(0)
+    def __init__(self, bounds: LeafBounds) -> None:
+        super().__init__(bounds.graph, bounds.region, bounds.sites, {}, bounds.rows, bounds.offsets)
+        self.fixed = bounds.fixed
+        self.target, self.unit, self.size = "", bounds.rows.new_zeros(0), bounds.rows.new_zeros(0)
 
     def aim(self, site: Site, columns: Tensor, sign: Tensor, size: Tensor) -> None:
         """Ask for `sign` times the neuron at this column of the site, one for each leaf. size: `(leaves, 1)`, of weights."""
@@ -87,8 +77,7 @@ class Violated:
 
     def __init__(self, bounds: LeafBounds, thorough: bool) -> None:
         self.bounds = bounds
-        self.neurons = _Neurons(bounds.graph, bounds.region, bounds.sites, {}, bounds.rows, bounds.offsets)
-        self.neurons.fixed = bounds.fixed
+        self.neurons = _Neurons(bounds)
         self.steps = STEPS_ROOT if thorough else STEPS_LEAF
         self.scales = SCALES_ROOT if thorough else SCALES_LEAF
         self.share = 1.0 if thorough else SHARE

@@ -27,15 +27,15 @@ def first_weights(config: TrainConfig, data: Dataset) -> nn.Module:
 
 
 def stage_folder(path: Path, stage: int) -> Path:
-    """Where a stage of a cascade is trained: the first in the run's own folder."""
-    return path if stage == 0 else path / f"stage{stage}"
+    """Where a stage of a cascade is trained."""
+    return path / f"stage{stage}"
 
 
 def stages_in(path: Path) -> list[Path]:
-    """The further stages of the cascade in a run folder, in order."""
+    """The stages of the cascade in a folder, in order; none where it holds no cascade."""
     found: list[Path] = []
-    while stage_folder(path, len(found) + 1).is_dir():
-        found.append(stage_folder(path, len(found) + 1))
+    while stage_folder(path, len(found)).is_dir():
+        found.append(stage_folder(path, len(found)))
     return found
 
 

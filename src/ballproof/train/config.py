@@ -89,8 +89,8 @@ class TrainConfig:
     init: str = "torch"
     warm_up: float = 0.0
     stability: float = 0.0
-    walk_steps: int = 1
-    walk_size: float = 2.0
+    walk_steps: int = 8
+    walk_size: float = 0.25
     walk_factor: float = 1.0
     sabr_share: float = 0.4
     expressive_alpha: float = 0.5
@@ -137,6 +137,11 @@ class TrainConfig:
             return self.certify
         own = {m: m for m in ("interval", "dual", "crown", "dual-interval")} | {"dual-projected": "dual"}
         return own.get(self.method, "interval" if self.method in PLAIN else "crown-interval")
+
+    @property
+    def loss_is(self) -> str:
+        """What the robust loss says of the worst cross-entropy in the ball: `bound`, `estimate` or `no bound`."""
+        return "bound" if self.method in PROVEN else "estimate" if self.method in ESTIMATED else "no bound"
 
     def eps_at(self, epoch: float) -> float:
         ramp = Ramp(self.eps_start, self.eps * self.eps_factor, self.eps_from, self.eps_until, self.eps_smooth)

@@ -117,8 +117,15 @@ class Trainer:
         loss, clean, robust = (s / len(self.training.labels) for s in self.sums)
         eps = self.config.eps_at(self.epoch + 1)
         self._average()
-        row = {"epoch": self.epoch, "eps": eps, "lr": self.config.lr_at(self.epoch), "loss": loss, "clean_loss": clean}
-        row |= {"robust_loss": robust, **validate(self.config, self.module, self.validation)}
+        row: dict[str, Any] = {
+            "epoch": self.epoch,
+            "eps": eps,
+            "lr": self.config.lr_at(self.epoch),
+            "loss": loss,
+            "clean_loss": clean,
+        }
+        row |= {"robust_loss": robust, "robust_loss_is": self.config.loss_is}
+        row |= validate(self.config, self.module, self.validation)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
         self._tick()
         rows = [r for r in self.run.rows(LOG) if r["epoch"] < row["epoch"]]

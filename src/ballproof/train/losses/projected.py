@@ -25,7 +25,10 @@ LEAST, FARTHEST = 1e-12, 1e4
 
 
 def dual_projected(moment: Moment) -> Tensor:
-    """Cross-entropy at the estimated margins, by `projections` draws. Price: about so many plain steps of one example each."""
+    """Cross-entropy at the estimated margins, by `projections` draws; an L2 ball is taken whole, not cut with the range.
+
+    Price: about so many plain steps of one example each.
+    """
     return worst_cross_entropy(estimated_margins(moment))
 
 
