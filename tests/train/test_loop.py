@@ -12,6 +12,8 @@ from ballproof.errors import InputError
 from ballproof.networks.architectures import build
 from ballproof.runs import Run
 from ballproof.train import TrainConfig, Trainer, make_config, read_recipe, recipe_names
+from ballproof.train.cascade import first_weights
+from ballproof.train.checkpoint import load_weights, read_weights
 from ballproof.train.loop import LOG, Progress
 
 CONFIG = TrainConfig(model="mlp", method="interval", epochs=2, batch=64, eps_until=1, attack_steps=2, evaluate=40, limit=300)
@@ -28,19 +30,19 @@ def digits() -> tuple[Dataset, Dataset]:
 
 def trainer(path: Path, config: TrainConfig = CONFIG, resume: bool = False) -> Trainer:
     training, validation = digits()
-    torch.manual_seed(config.seed)
-    module = build(config.model, training.shape, training.classes)
-    return Trainer(config, module, training, validation, Run.start(path, "train", config.as_dict(), resume))
+    return Trainer(
+        config, first_weights(config, training), training, validation, Run.start(path, "train", config.as_dict(), resume)
+    )
 
 
 def weights(path: Path) -> bytes:
     return (path / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("more", [{}, {"optimizer": "sgd"}, {"normalize": True}], ids=str)
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])
-def test_resumed_training_is_equal_bit_for_bit(tmp_path: Path, stop: int, optimizer: str) -> None:
-    config = make_config({**CONFIG.as_dict(), "optimizer": optimizer}, "a test")
+def test_resumed_training_is_equal_bit_for_bit(tmp_path: Path, stop: int, more: dict[str, object]) -> None:
+    config = make_config({**CONFIG.as_dict(), **more}, "a test")
     whole = trainer(tmp_path / "whole", config)
     whole.fit()
     broken = trainer(tmp_path / "broken", config)
@@ -70,6 +72,14 @@ def test_errors_are_ordered_and_training_helps(tmp_path: Path) -> None:
     for row in log:
         assert row["pgd_error"] <= row["certified_error"]
     assert log[-1]["clean_error"] < 0.3 and log[-1]["certified_error"] < log[0]["certified_error"]
+
+
+def test_a_training_with_norms_leaves_the_plain_architecture_with_the_same_answers(tmp_path: Path) -> None:
+    trained = trainer(tmp_path / "run", make_config({**CONFIG.as_dict(), "normalize": True}, "a test"))
+    trained.fit()
+    plain, x = build("mlp", (1, 8, 8), 10), digits()[1].inputs
+    load_weights(plain, read_weights(tmp_path / "run" / "model.safetensors"), "the run")
+    assert torch.allclose(plain.eval()(x), trained.module.eval()(x), atol=1e-4)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:

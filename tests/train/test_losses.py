@@ -24,9 +24,11 @@ from ballproof.values import Interval
 EPS = 0.1
 
 
-def net(norm: bool = False) -> nn.Sequential:
+def net(norm: bool = False, method: str = "") -> nn.Sequential:
     torch.manual_seed(3)
     middle = [nn.BatchNorm1d(12)] if norm else []
+    if method == "sdp":  # which is for one hidden layer
+        return nn.Sequential(nn.Linear(4, 12), *middle, nn.ReLU(), nn.Linear(12, 3)).double()
     return nn.Sequential(nn.Linear(4, 12), *middle, nn.ReLU(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3)).double()
 
 
@@ -45,14 +47,14 @@ def test_every_method_of_a_recipe_has_a_loss() -> None:
 
 @pytest.mark.parametrize("method", [m for m in LOSSES if m != "trades"])
 def test_at_radius_zero_every_loss_is_cross_entropy(method: str) -> None:
-    module, at = net(), moment(net(), 0.0, method)
+    module, at = net(method=method), moment(net(method=method), 0.0, method)
     assert LOSSES[method](at).item() == pytest.approx(F.cross_entropy(module(at.x), at.y).item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("method", PROVEN)
 def test_proven_losses_are_above_the_mean_of_each_examples_worst_sampled_point(method: str, norm: bool) -> None:
-    module = net(norm).train()
+    module = net(norm, method).train()
     at = moment(module, EPS, method, crown_beta_start=0.6, crown_beta_end=0.6)
     worst = torch.full((6,), -torch.inf, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
@@ -64,7 +66,7 @@ def test_proven_losses_are_above_the_mean_of_each_examples_worst_sampled_point(m
 
 @pytest.mark.parametrize("method", LOSSES)
 def test_every_loss_trains_every_parameter(method: str) -> None:
-    module = net(norm=True).train()
+    module = net(True, method).train()
     LOSSES[method](moment(module, EPS, method)).backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in module.parameters())
     assert all(bool((p.grad != 0).any()) for n, p in module.named_parameters() if n != "0.bias" and p.grad is not None)

@@ -28,6 +28,9 @@ TrainMethod = Literal[
     "crown-interval",
     "crown-ibp",
     "crown-ibp-fused",
+    "hybrid-zonotope",
+    "sdp",
+    "mmr",
 ]
 
 

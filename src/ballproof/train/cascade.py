@@ -12,6 +12,7 @@ from ballproof.bounds import margins, stopping
 from ballproof.data import Dataset
 from ballproof.networks import as_graph
 from ballproof.networks.architectures import build
+from ballproof.networks.normalized import normalized
 from ballproof.problems import ball
 from ballproof.train.config import TrainConfig
 from ballproof.train.initial import for_intervals
@@ -23,7 +24,7 @@ def first_weights(config: TrainConfig, data: Dataset) -> nn.Module:
     module = build(config.model, data.shape, data.classes)
     if config.init == "interval":
         for_intervals(module)
-    return module
+    return normalized(module) if config.normalize else module
 
 
 def stage_folder(path: Path, stage: int) -> Path:

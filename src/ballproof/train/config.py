@@ -15,8 +15,8 @@ from ballproof.errors import InputError
 from ballproof.train.augment import AUGMENTS
 from ballproof.train.schedules import Ramp, Steps
 
-PLAIN = ("standard", "pgd", "trades")
-"""Training methods that know no bound: cross-entropy on clean inputs, on PGD's, and their trade-off."""
+PLAIN = ("standard", "pgd", "trades", "mmr")
+"""Training methods that know no bound: cross-entropy on clean inputs, on PGD's, their trade-off, and distances to borders."""
 
 ESTIMATED = ("dual-projected",)
 """Those that estimate a bound: never a certificate."""
@@ -24,7 +24,17 @@ ESTIMATED = ("dual-projected",)
 BETWEEN = ("sabr", "taps", "staps", "cc-ibp", "mtl-ibp", "exp-ibp")
 """Those that stand between an attack and interval bounds."""
 
-PROVEN = ("interval", "dual", "crown", "dual-interval", "crown-interval", "crown-ibp", "crown-ibp-fused")
+PROVEN = (
+    "interval",
+    "dual",
+    "crown",
+    "dual-interval",
+    "crown-interval",
+    "crown-ibp",
+    "crown-ibp-fused",
+    "hybrid-zonotope",
+    "sdp",
+)
 """Those whose loss is a proven bound of the worst cross-entropy."""
 
 TRAIN_METHODS = (*PLAIN, *ESTIMATED, *BETWEEN, *PROVEN)
@@ -34,9 +44,20 @@ OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
 
 POSITIVE = (
     *("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor", "l1", "warm_up", "stability"),
-    *("walk_steps", "walk_size", "walk_factor", "trades_beta", "projections", "taps_split", "taps_scale"),
+    *(
+        "walk_steps",
+        "walk_size",
+        "walk_factor",
+        "trades_beta",
+        "projections",
+        "symbols",
+        "mmr_weight",
+        "mmr_reach",
+        "taps_split",
+        "taps_scale",
+    ),
 )
-SHARES = ("sabr_share", "expressive_alpha", "crown_beta_start", "crown_beta_end", "kappa_start", "kappa_end")
+SHARES = ("sabr_share", "expressive_alpha", "crown_beta_start", "crown_beta_end", "kappa_start", "kappa_end", "mmr_share")
 
 
 @dataclass(frozen=True)
@@ -49,13 +70,16 @@ class TrainConfig:
     clip: cut the ball with the data's range.
 
     augment: other views of the training images, `none`, `crop` or `flip-crop`. init: `torch` or `interval`, weights under
-    which interval bounds do not grow. warm_up: weight of the penalties on interval bounds while the ball grows. stability:
-    weight of the penalty on units that change sign. l1: on weights.
+    which interval bounds do not grow. normalize: batch normalisation behind every layer but the last while training, folded
+    into the layers in what is saved, which is the plain architecture. warm_up: weight of the penalties on interval bounds
+    while the ball grows. stability: weight of the penalty on units that change sign. l1: on weights.
     walk_steps, walk_size, walk_factor: the attack inside a step: steps, their length in half-widths of the ball, and the ball
     in units of eps. sabr_share: the small box's size over the ball's. expressive_alpha: 1 for intervals alone, 0 for the
     attack alone. taps_split, taps_scale: nonlinear nodes in the last block of TAPS, weight of its gradient. trades_beta: weight
     of the moved answer. crown_beta_start, crown_beta_end: the share of lines in CROWN-IBP at radius 0 and at the full one.
-    projections: random draws of `dual-projected`. average_from: the epoch from which weights
+    projections: random draws of `dual-projected`. symbols: coordinates of the input that `hybrid-zonotope` follows. mmr_weight:
+    weight of the distances of `mmr`; mmr_reach: the distance that is enough, in radii of the ball; mmr_share: of the units, the
+    nearest. average_from: the epoch from which weights
     are averaged (0: not at all).
 
     validation: share of the training set that is held out; the test set is
@@ -87,6 +111,7 @@ class TrainConfig:
     kappa_end: float = 0.0
     augment: str = "none"
     init: str = "torch"
+    normalize: bool = False
     warm_up: float = 0.0
     stability: float = 0.0
     walk_steps: int = 8
@@ -100,6 +125,10 @@ class TrainConfig:
     crown_beta_start: float = 1.0
     crown_beta_end: float = 0.0
     projections: int = 50
+    symbols: int = 32
+    mmr_weight: float = 1.0
+    mmr_reach: float = 1.5
+    mmr_share: float = 0.2
     average_from: int = 0
     certify: str = ""
     attack_steps: int = 10

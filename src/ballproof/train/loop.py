@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ballproof.data import Dataset
 from ballproof.errors import DomainError, InputError, SoundnessError
 from ballproof.networks import as_graph
+from ballproof.networks.normalized import folded
 from ballproof.problems import ball
 from ballproof.runs import Run
 from ballproof.train.averages import averaged, precise_statistics
@@ -130,7 +131,7 @@ class Trainer:
         self._tick()
         rows = [r for r in self.run.rows(LOG) if r["epoch"] < row["epoch"]]
         self.run.replace_rows(LOG, [*rows, {**row, "seconds": self.seconds}])
-        save_weights(self.run, self.module)
+        save_weights(self.run, folded(self.module) if self.config.normalize else self.module)
         self.save()
 
     def _average(self) -> None:

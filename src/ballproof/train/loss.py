@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from ballproof.bounds import Method, margins
 from ballproof.errors import InputError
 from ballproof.graph import Graph
-from ballproof.graph.statistics import update_running_statistics, with_batch_statistics
+from ballproof.graph.folded import without_norms
+from ballproof.graph.statistics import batch_statistics, update_running_statistics, with_batch_statistics
 from ballproof.networks import active_dropout, as_graph
 from ballproof.problems import Region, ball
 from ballproof.train.losses.moment import worst_cross_entropy
@@ -48,6 +49,6 @@ def training_graph(network: nn.Module | Graph, region: Region, x: Tensor) -> Gra
         raise InputError(f"`network` is in training mode with active dropout ({', '.join(dropped)}); set p=0 or call eval()")
     if not any(type(n.operation).__name__ == "BatchNorm" for n in graph.nodes):
         return graph
-    fresh = with_batch_statistics(graph, x)
-    update_running_statistics(graph, x)
-    return fresh
+    taken = batch_statistics(graph, x)
+    update_running_statistics(graph, taken)
+    return without_norms(with_batch_statistics(graph, taken))

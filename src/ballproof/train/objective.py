@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ballproof.graph.folded import without_norms
 from ballproof.networks import as_graph
 from ballproof.problems import ball
 from ballproof.train.augment import augmented
@@ -30,7 +31,7 @@ def objective(config: TrainConfig, module: nn.Module, x: Tensor, y: Tensor, now:
     x = augmented(x, config.augment, generator)
     region = ball(config.norm, x, eps, (0.0, 1.0) if config.clip else None)
     graph = training_graph(module, region, x)
-    moment = Moment(config, graph, as_graph(module, region), x, y, eps, generator)
+    moment = Moment(config, graph, without_norms(as_graph(module, region)), x, y, eps, generator)
     kappa = config.kappa_at(now)
     clean = F.cross_entropy(graph(x), y) if kappa > 0 or config.method == "standard" else x.new_zeros(())
     robust = clean if config.method == "standard" or kappa == 1 else LOSSES[config.method](moment)
