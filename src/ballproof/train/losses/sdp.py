@@ -60,7 +60,8 @@ def most_change(weight: Tensor, last: Tensor) -> Tensor:
 def _value(spread: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """The dual value of each pair at these p and q."""
     scaled = spread / (row.unsqueeze(2) * column.unsqueeze(1)).sqrt()
-    return torch.linalg.matrix_norm(scaled, 2) * (row.sum(1) * column.sum(1)).sqrt()
+    largest: Tensor = torch.linalg.matrix_norm(scaled, 2)
+    return largest * (row.sum(1) * column.sum(1)).sqrt()
 
 
 def _scales(spread: Tensor) -> tuple[Tensor, Tensor]:
