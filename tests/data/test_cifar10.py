@@ -106,3 +106,18 @@ def test_the_whole_training_set_has_the_published_statistics(data_dir: Path) -> 
     assert std.tolist() == pytest.approx([0.24703, 0.24349, 0.26159], abs=2e-5)
     with np.load(data_dir / "cifar10" / "labels_canonical_order.npz") as arrays:
         assert data.labels.tolist() == arrays["train"].tolist()
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_mnist_comes_from_parquet_where_there_are_no_idx_files(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name.replace("-", "_")
+    folder.mkdir()
+    grey = np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    rows = [{"bytes": png(image), "path": None} for image in grey]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(rows, kind), "label": pa.array([7, 0, 9], pa.int64())})
+    pq.write_table(table, folder / "test-00000-of-00001.parquet")
+    data = load(name, "test", tmp_path)
+    assert (data.name, data.shape, data.labels.tolist()) == (name, (1, 28, 28), [7, 0, 9])
+    assert torch.equal(data.inputs[:, 0], torch.from_numpy(grey.astype(np.float32) / 255))
+    assert data.note == "3 of the 10000 test images"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Clip, DataDir, Json, Limit, Out, Threads, limited, tell, use_threads
+from ballproof.cli.common import Clip, DataDir, Download, Json, Limit, Out, Threads, limited, tell, use_threads
 
 
 def attack(
@@ -27,6 +27,7 @@ def attack(
     batch: int = 500,
     seed: int = 0,
     data_dir: DataDir = None,
+    download: Download = False,
     out: Out = None,
     threads: Threads = 0,
     json: Json = False,
@@ -43,7 +44,7 @@ def attack(
     from ballproof.runs import Run
 
     use_threads(threads)
-    examples = limited(load(data, split, data_dir), limit)
+    examples = limited(load(data, split, data_dir, fetch=download), limit)
     network = load_model(model, examples)
     given = {"steps": steps, "step_size": step_size, "restarts": restarts} if attack == "pgd" else {}
     given = {"steps": steps, "step_size": step_size} if attack == "bim" else given

@@ -7,7 +7,21 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Clip, DataDir, Json, Limit, Out, Resume, Threads, folder, limited, progress, tell, use_threads
+from ballproof.cli.common import (
+    Clip,
+    DataDir,
+    Download,
+    Json,
+    Limit,
+    Out,
+    Resume,
+    Threads,
+    folder,
+    limited,
+    progress,
+    tell,
+    use_threads,
+)
 from ballproof.errors import InputError
 
 METHOD_HELP = (
@@ -39,6 +53,7 @@ def certify(
     memory: Annotated[int, Parameter(help="Working memory of the bounds in MiB.")] = 512,
     seed: int = 0,
     data_dir: DataDir = None,
+    download: Download = False,
     out: Out = None,
     resume: Resume = False,
     threads: Threads = 0,
@@ -71,7 +86,7 @@ def certify(
             raise InputError(f"`{option}` is {asked_for}: a cascade is certified without an attack; leave it out")
     attack_steps = (0 if cascade else 40) if attack_steps is None else attack_steps
     curve = (0 if cascade else 100) if curve is None else curve
-    examples = limited(load(data, split, data_dir), limit)
+    examples = limited(load(data, split, data_dir, fetch=download), limit)
     stages = [load_model(name, examples) for name in named]
     network = stages[0]
     settings = CertifySettings(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ballproof.data import Dataset
 
 DataDir = Annotated[Path | None, Parameter(help="Where the data sets are; default $BALLPROOF_DATA.")]
+Download = Annotated[bool, Parameter(negative="", help="Fetch the official files that are missing, and check them.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object as the last line.")]
 Limit = Annotated[int, Parameter(help="Only the first N examples; 0 for all.")]
 Out = Annotated[Path | None, Parameter(help="The run folder; default runs/COMMAND-TIME.")]

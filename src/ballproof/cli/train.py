@@ -7,7 +7,20 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Clip, DataDir, Json, Out, Resume, Threads, folder, limited, progress, tell, use_threads
+from ballproof.cli.common import (
+    Clip,
+    DataDir,
+    Download,
+    Json,
+    Out,
+    Resume,
+    Threads,
+    folder,
+    limited,
+    progress,
+    tell,
+    use_threads,
+)
 from ballproof.errors import InputError
 
 TrainMethod = Literal[
@@ -54,6 +67,7 @@ def train(
     clip: Clip = True,
     device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: a GPU if there is one.")] = "auto",
     data_dir: DataDir = None,
+    download: Download = False,
     out: Out = None,
     resume: Resume = False,
     threads: Threads = 0,
@@ -69,13 +83,13 @@ def train(
     if min(stages, seeds) < 1:
         raise InputError(f"`stages` is {stages} and `seeds` is {seeds}, expected at least 1 each")
     use_threads(threads)
-    path = folder(out, "train")
+    path, source = folder(out, "train"), (data_dir, download)
     if seeds == 1:
-        told = _train(recipe, chosen, data_dir, path, resume, stages, device)
+        told = _train(recipe, chosen, source, path, resume, stages, device)
         tell(json, told, _lines(told))
         return
     first = int(chosen.get("seed", 0))
-    one = lambda s: _train(recipe, {**chosen, "seed": s}, data_dir, path / f"seed{s}", resume, stages, device)  # noqa: E731
+    one = lambda s: _train(recipe, {**chosen, "seed": s}, source, path / f"seed{s}", resume, stages, device)  # noqa: E731
     each = [one(first + i) for i in range(seeds)]
     spread = {k: _interval([float(t[k]) for t in each]) for k in each[0] if k.endswith("_accuracy")}
     lines = [f"{seeds} seeds; mean and 95 % interval on held-out examples, at eps {each[0]['eps']}:"]
@@ -106,7 +120,13 @@ def _interval(values: list[float]) -> tuple[float, float]:
 
 
 def _train(
-    recipe: str | None, chosen: dict[str, Any], data_dir: Any, path: Path, resume: bool, stages: int, device: str
+    recipe: str | None,
+    chosen: dict[str, Any],
+    source: tuple[Path | None, bool],
+    path: Path,
+    resume: bool,
+    stages: int,
+    device: str,
 ) -> dict[str, Any]:
     import torch
 
@@ -122,7 +142,7 @@ def _train(
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     settings = read_recipe(recipe) if recipe else {}
     config = make_config({**settings, **chosen}, f"recipe `{recipe}`" if recipe else "the options")
-    everything = limited(load(config.data, "train", data_dir), config.limit)
+    everything = limited(load(config.data, "train", source[0], fetch=source[1]), config.limit)
     training, validation = everything.validation_split(config.validation, config.seed)
     logs, examples, seconds = [], [], 0.0
     paths: list[Path] = []

@@ -11,7 +11,9 @@ from pathlib import Path
 from ballproof.data.cifar import load_cifar10
 from ballproof.data.dataset import Dataset
 from ballproof.data.digits import load_digits
+from ballproof.data.download import download
 from ballproof.data.har import load_har
+from ballproof.data.images import load_images
 from ballproof.data.mnist import load_mnist
 from ballproof.data.npz import load_npz
 from ballproof.data.points import points
@@ -22,17 +24,26 @@ NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "svhn", "har", "points")
 SPLITS = ("train", "test")
 
 
-def load(name: str | Path, split: str = "test", data_dir: Path | str | None = None, limit: int | None = None) -> Dataset:
+def load(
+    name: str | Path,
+    split: str = "test",
+    data_dir: Path | str | None = None,
+    limit: int | None = None,
+    fetch: bool = False,
+) -> Dataset:
     """The split `train` or `test` of a data set, its first `limit` examples if given.
 
-    name: one of `NAMES`, or a .npz file of one's own (see `load_npz`). data_dir: where the files are, default
-    $BALLPROOF_DATA. `digits` and `points` need no files; the same points serve both splits. Missing, truncated or
-    foreign files raise `InputError` naming the file and its source.
+    name: one of `NAMES`, or one's own .npz file (see `load_npz`) or folder of images (see `load_images`). data_dir: where the
+    files are, default $BALLPROOF_DATA. `digits` and `points` need no files; the same points serve both splits. Missing,
+    truncated or foreign files raise `InputError` naming the file and its source. fetch: download the official files that are
+    not there.
     """
     if split not in SPLITS:
         raise InputError(f"`split` is {split!r}, expected train or test")
     if limit is not None and limit < 1:
         raise InputError(f"`limit` is {limit}, expected at least 1, or None for all")
+    if fetch and str(name) not in ("digits", "points"):
+        download(str(name), folder(str(name), data_dir))
     data = _load(str(name), split, data_dir)
     if not len(data):
         raise InputError(f"{name}: the {split} split holds no examples")
@@ -42,6 +53,8 @@ def load(name: str | Path, split: str = "test", data_dir: Path | str | None = No
 def _load(name: str, split: str, data_dir: Path | str | None) -> Dataset:
     if name.endswith(".npz"):
         return load_npz(Path(name), split)
+    if name not in NAMES and Path(name).is_dir():
+        return load_images(Path(name), split)
     if name == "digits":
         return load_digits(split)
     if name == "points":
@@ -52,7 +65,7 @@ def _load(name: str, split: str, data_dir: Path | str | None) -> Dataset:
         return readers[name](split, folder(name, data_dir))
     near = get_close_matches(name.lower(), NAMES, 1)
     hint = f"; did you mean `{near[0]}`?" if near else ""
-    raise InputError(f"`data` is {name!r}, expected one of {', '.join(NAMES)} or a .npz file{hint}")
+    raise InputError(f"`data` is {name!r}, expected one of {', '.join(NAMES)} a .npz file or a folder of images{hint}")
 
 
 def folder(name: str, data_dir: Path | str | None) -> Path:

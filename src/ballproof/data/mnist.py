@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST in their official IDX files, gzipped or not."""
+"""MNIST and Fashion-MNIST in their official IDX files, gzipped or not, or in Parquet files in the layout of Hugging Face."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ballproof.data.dataset import Dataset
 from ballproof.data.idx import parse_idx, read_content
+from ballproof.data.parquet import Layout, load_parquet
 from ballproof.errors import InputError
 
 STEMS = {
@@ -61,7 +62,10 @@ def load_mnist(name: str, split: str, folder: Path) -> Dataset:
     """Shape (1, 28, 28), pixels in [0, 1]; an empty `note` means: bit for bit the published images and labels.
 
     A file with other content warns and is named in `note`; one that is missing, truncated or foreign raises `InputError`.
+    Parquet files are read where there are no IDX files.
     """
+    if not _places(name, STEMS[split], folder) and (found := load_parquet(_layout(name), split, folder)) is not None:
+        return found
     notes: list[str] = []
     files = _find(name, STEMS[split], folder)
     images, labels = (_read(name, path, stem, notes) for path, stem in zip(files, STEMS[split], strict=True))
@@ -69,6 +73,19 @@ def load_mnist(name: str, split: str, folder: Path) -> Dataset:
         raise InputError(f"{files[0]} holds {images.shape} and {files[1]} {labels.shape}, expected (n, 28, 28) and (n,)")
     inputs = torch.from_numpy(images.astype(np.float32) / 255).unsqueeze(1)
     return Dataset(inputs, torch.from_numpy(labels.astype(np.int64)), name, split, 10, note="; ".join(notes))
+
+
+def _layout(name: str) -> Layout:
+    """Of the Parquet files."""
+    low = name.replace("-", "_")
+    places = tuple(dict.fromkeys(p + s for p in (*PUBLISHED[name].places, low) for s in ("", f"/{low}")))
+    return Layout(name, "image", "L", (28, 28), places, {"train": 60_000, "test": 10_000}, "huggingface.co/datasets")
+
+
+def _places(name: str, stems: tuple[str, ...], folder: Path) -> list[Path]:
+    """The folders that hold any of the files."""
+    places = [folder / place for place in PUBLISHED[name].places]
+    return [p for p in places if any(_locate(p, stem) is not None for stem in stems)]
 
 
 def _find(name: str, stems: tuple[str, ...], folder: Path) -> list[Path]:

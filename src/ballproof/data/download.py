@@ -1,0 +1,104 @@
+"""`download`: the official files of a data set, fetched where a network is and kept only if their checksum is the known one."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from ballproof.errors import InputError
+
+BLOCK = 2**20
+TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One file: where it is, where it goes inside of the data folder, the MD5 of its content."""
+
+    url: str
+    path: str
+    md5: str
+
+
+def _four(base: str, place: str, sums: tuple[str, ...]) -> tuple[Remote, ...]:
+    stems = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    return tuple(Remote(f"{base}/{s}.gz", f"{place}/{s}.gz", m) for s, m in zip(stems, sums, strict=True))
+
+
+REMOTES: dict[str, tuple[Remote, ...]] = {
+    "mnist": _four(
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        "mnist",
+        (
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+    ),
+    "fashion-mnist": _four(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        "fashion-mnist",
+        (
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+    ),
+    "cifar10": (
+        Remote(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "cifar-10-binary.tar.gz",
+            "c32a1d4ab5d03f1284b67883e8d87530",
+        ),
+    ),
+    "svhn": tuple(
+        Remote(f"http://ufldl.stanford.edu/housenumbers/{split}_32x32.mat", f"svhn/{split}_32x32.mat", md5)
+        for split, md5 in (("train", "e26dedcc434d2e4c54c9b2d4a06d8373"), ("test", "eb5a983be6a315427106f1b164d9cef3"))
+    ),
+}
+
+
+def download(name: str, folder: Path) -> list[Path]:
+    """Fetch what is not there yet; returns the files fetched. A `.tar.gz` is unpacked beside itself.
+
+    A file whose MD5 is not the known one is removed again and refused. Raises `InputError` where there is no network, or no
+    known checksum of that data set.
+    """
+    if name not in REMOTES:
+        raise InputError(f"`{name}` cannot be downloaded: known are {', '.join(REMOTES)}")
+    found = []
+    for remote in REMOTES[name]:
+        path = folder / remote.path
+        if not path.is_file():
+            _fetch(remote, path)
+            found.append(path)
+            if path.name.endswith(".tar.gz"):
+                with tarfile.open(path) as packed:
+                    packed.extractall(path.parent, filter="data")
+    return found
+
+
+def _fetch(remote: Remote, path: Path) -> None:
+    """Written beside, checked, renamed."""
+    beside, seen = path.with_name(f".{path.name}.part"), hashlib.md5(usedforsecurity=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with urlopen(remote.url, timeout=TIMEOUT) as answer, beside.open("wb") as file:  # noqa: S310  (the table above)
+            while block := answer.read(BLOCK):
+                seen.update(block)
+                file.write(block)
+    except (URLError, OSError) as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{remote.url} could not be fetched to {path}: {error}") from error
+    if seen.hexdigest() != remote.md5:
+        beside.unlink()
+        raise InputError(
+            f"{remote.url} is not the published file: MD5 {seen.hexdigest()}, expected {remote.md5}; nothing was kept"
+        )
+    beside.replace(path)
