@@ -91,10 +91,14 @@ class Run:
 
     def append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a JSON-lines journal and flush them to the disk."""
-        with (self.path / name).open("ab") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        path = self.path / name
+        try:
+            with path.open("ab") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}; its earlier rows are kept") from error
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The whole rows of a journal; a row that a kill cut short is cut off the file."""

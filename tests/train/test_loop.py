@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import struct
 from pathlib import Path
 
 import pytest
 import torch
+from tensorboardX.proto.event_pb2 import Event
 
 from ballproof.data import Dataset, load
 from ballproof.errors import InputError
@@ -15,6 +19,7 @@ from ballproof.train import TrainConfig, Trainer, make_config, read_recipe, reci
 from ballproof.train.cascade import first_weights
 from ballproof.train.checkpoint import load_weights, read_weights
 from ballproof.train.loop import LOG, Progress
+from ballproof.train.objective import objective
 
 CONFIG = TrainConfig(model="mlp", method="interval", epochs=2, batch=64, eps_until=1, attack_steps=2, evaluate=40, limit=300)
 
@@ -127,3 +132,88 @@ def test_every_recipe_is_valid_and_a_misspelt_key_is_named() -> None:
         make_config({"epoch": 3}, "a test")
     with pytest.raises(InputError, match="did you mean `dual`"):
         make_config({"method": "dul"}, "a test")
+
+
+def test_a_full_disk_loses_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full from the second epoch on: one clear line, and the first epoch's files are whole."""
+    started = trainer(tmp_path / "run")
+    real, count = os.fsync, 0
+
+    def full(file: int) -> None:
+        if started.epoch >= 1 and started.step >= 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    def watch(_: Progress) -> None:
+        nonlocal count
+        count += 1
+        if started.epoch >= 1:
+            started.save()
+
+    started.watch = watch
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"checkpoint\.pt cannot be written: No space left on device; nothing was changed"):
+        started.fit()
+    monkeypatch.setattr(os, "fsync", real)
+    assert not list((tmp_path / "run").glob(".*part"))
+    trainer(tmp_path / "run", resume=True).fit()
+    trainer(tmp_path / "whole").fit()
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_a_journal_on_a_full_disk_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.start(tmp_path / "run", "train", {}, False)
+    run.append("rows.jsonl", [{"a": 1}])
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        run.append("rows.jsonl", [{"a": 2}])
+    assert run.rows("rows.jsonl")[0] == {"a": 1}
+
+
+def test_the_log_is_written_for_tensorboard_too(tmp_path: Path) -> None:
+    """The records of the event files, unpacked by hand: length, its check, a protocol buffer, its check."""
+    run = trainer(tmp_path / "run")
+    log = run.fit()
+    found: dict[tuple[str, int], float] = {}
+    for file in (tmp_path / "run" / "tensorboard").iterdir():
+        content = file.read_bytes()
+        while content:
+            (size,) = struct.unpack("<Q", content[:8])
+            event = Event.FromString(content[12 : 12 + size])
+            found |= {(v.tag, event.step): v.simple_value for v in event.summary.value}
+            content = content[16 + size :]
+    for row in log:
+        assert found["loss", row["epoch"]] == pytest.approx(row["loss"], rel=1e-6)
+        assert found["certified_error", row["epoch"]] == pytest.approx(row["certified_error"], rel=1e-6)
+
+
+def test_mixed_precision_leaves_bounds_alone(tmp_path: Path) -> None:
+    """Bounds are equal to the last bit; what an attack finds, and the loss there, is not."""
+    x, y = digits()[0].inputs[:32], digits()[0].labels[:32]
+    told = {}
+    for method in ("interval", "crown-ibp-fused", "pgd", "mtl-ibp"):
+        for precision in ("float32", "mixed"):
+            config = make_config({**CONFIG.as_dict(), "method": method, "precision": precision}, "a test")
+            _, loss, _ = objective(config, first_weights(config, digits()[0]), x, y, 1.0)
+            told[method, precision] = loss.item()
+    for method in ("interval", "crown-ibp-fused"):
+        assert told[method, "float32"] == told[method, "mixed"]
+    for method in ("pgd", "mtl-ibp"):
+        assert told[method, "float32"] != told[method, "mixed"]
+        assert told[method, "float32"] == pytest.approx(told[method, "mixed"], rel=0.02)
+    trainer(tmp_path / "run", make_config({**CONFIG.as_dict(), "method": "mtl-ibp", "precision": "mixed"}, "a test")).fit()
+    assert all(v.dtype == torch.float32 for v in read_weights(tmp_path / "run" / "model.safetensors").values())
+
+
+def test_small_weights_are_gone_from_what_is_saved(tmp_path: Path) -> None:
+    log = trainer(tmp_path / "run", make_config({**CONFIG.as_dict(), "prune_below": 0.02}, "a test")).fit()
+    kept = [v for v in read_weights(tmp_path / "run" / "model.safetensors").values() if v.ndim > 1]
+    assert not any(bool(((v != 0) & (v.abs() < 0.02)).any()) for v in kept)
+    share = sum(int((v == 0).sum()) for v in kept) / sum(v.numel() for v in kept)
+    assert 0.1 < share == log[-1]["zero_weights"] and "zero_weights" not in log[0]
+    with pytest.raises(InputError, match="prune_below"):
+        make_config({"prune_below": 0.1, "normalize": True}, "a test")

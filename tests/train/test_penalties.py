@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from ballproof.networks import as_graph
+from ballproof.networks.architectures import build
 from ballproof.problems import ball
 from ballproof.train.averages import averaged, precise_statistics
 from ballproof.train.config import TrainConfig
 from ballproof.train.initial import for_intervals
 from ballproof.train.losses import Moment
-from ballproof.train.regularizers import unstable, warm_up
+from ballproof.train.regularizers import sparsified, unstable, warm_up
 
 
 def at(weight: list[list[float]], bias: list[float], eps: float) -> Moment:
@@ -54,7 +55,7 @@ def test_interval_weights_keep_the_width_from_layer_to_layer() -> None:
     layers = [m for _ in range(6) for m in (nn.Linear(400, 400), nn.ReLU())]
     module = nn.Sequential(*layers, nn.Linear(400, 2)).double()
     last = module[-1].weight.clone()
-    for_intervals(module)
+    for_intervals(module, (400,))
     assert torch.equal(module[-1].weight, last)
     center, radius = torch.rand(1, 400, dtype=torch.float64), torch.full((1, 400), 0.01, dtype=torch.float64)
     widths = []
@@ -67,6 +68,34 @@ def test_interval_weights_keep_the_width_from_layer_to_layer() -> None:
             center, radius = (low + high) / 2, (high - low) / 2
             widths.append(float(radius.mean()))
     assert all(0.5 < w / 0.01 < 2.0 for w in widths)
+
+
+def test_interval_weights_behind_a_sum_of_branches_are_half_as_large() -> None:
+    """Ratios of mean sizes: half for the block behind a block, whole for the first one and inside of them."""
+    torch.manual_seed(0)
+    module = build("wk-resnet", (3, 16, 16), 10)
+    for_intervals(module, (3, 16, 16))
+    layers = dict(module.named_modules())
+
+    def ratio(name: str) -> float:
+        weight = layers[name].weight.detach()
+        return float(weight.std()) / (math.sqrt(2 * math.pi) / weight[0].numel())
+
+    assert ratio("2.first") == pytest.approx(1.0, rel=0.1)
+    assert ratio("2.second") == pytest.approx(1.0, rel=0.1)
+    for name in ("3.first", "4.first", "4.short", "5.short", "7"):
+        assert ratio(name) == pytest.approx(0.5, rel=0.15), name
+
+
+def test_small_weights_become_zero_and_are_counted() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[0.5, -0.001], [0.002, -0.3]]))
+        module[2].weight.copy_(torch.tensor([[0.01, 0.0]]))
+    bias = module[0].bias.clone()
+    assert sparsified(module, 0.005) == pytest.approx(3 / 6)
+    assert module[0].weight.tolist() == [[0.5, 0.0], [0.0, pytest.approx(-0.3)]]
+    assert torch.equal(module[0].bias, bias)
 
 
 def test_averaged_weights_are_the_mean_of_the_epochs() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -22,6 +26,14 @@ from ballproof.cli.common import (
     use_threads,
 )
 from ballproof.errors import InputError
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from ballproof.data import Dataset
+    from ballproof.runs import Run
+    from ballproof.train import TrainConfig
+    from ballproof.train.parallel import Ranks
 
 TrainMethod = Literal[
     "standard",
@@ -75,7 +87,8 @@ def train(
 ) -> None:
     """Train a network for which proofs exist, and watch clean, attacked and certified error on held-out examples.
 
-    eps is in the units of the data. Every other setting goes into a recipe; options given here win over it.
+    eps is in the units of the data. Every other setting goes into a recipe; options given here win over it. Started by torchrun
+    (`torchrun --nproc-per-node N -m ballproof train ... --out DIR`) N processes share every batch.
     """
     given = {"data": data, "model": model, "eps": eps, "method": method, "norm": norm, "epochs": epochs, "batch": batch}
     given |= {"lr": lr, "optimizer": optimizer, "eps_until": eps_until, "seed": seed, "limit": limit}
@@ -83,18 +96,53 @@ def train(
     if min(stages, seeds) < 1:
         raise InputError(f"`stages` is {stages} and `seeds` is {seeds}, expected at least 1 each")
     use_threads(threads)
-    path, source = folder(out, "train"), (data_dir, download)
-    if seeds == 1:
-        told = _train(recipe, chosen, source, path, resume, stages, device)
-        tell(json, told, _lines(told))
-        return
-    first = int(chosen.get("seed", 0))
-    one = lambda s: _train(recipe, {**chosen, "seed": s}, source, path / f"seed{s}", resume, stages, device)  # noqa: E731
-    each = [one(first + i) for i in range(seeds)]
+    if out is None and "WORLD_SIZE" in os.environ:
+        raise InputError("`out` is missing: processes started by torchrun need to agree on it")
+    path = folder(out, "train")
+    with _joined(device) as ranks:
+        ask = _Ask(recipe, chosen, data_dir, download, stages, resume, ranks)
+        told, lines = _one(ask, path) if seeds == 1 else _several(ask, path, seeds)
+        if ranks.lead:
+            tell(json, told, lines)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What is the same for every training of one command."""
+
+    recipe: str | None
+    chosen: dict[str, Any]
+    data_dir: Path | None
+    download: bool
+    stages: int
+    resume: bool
+    ranks: Ranks
+
+
+@contextmanager
+def _joined(device: str) -> Iterator[Ranks]:
+    import torch
+
+    from ballproof.train.parallel import joined
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("`device` is cuda, and torch finds no GPU")
+    with joined(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device) as ranks:
+        yield ranks
+
+
+def _one(ask: _Ask, path: Path) -> tuple[dict[str, Any], list[str]]:
+    told = _train(ask, path)
+    return told, _lines(told)
+
+
+def _several(ask: _Ask, path: Path, seeds: int) -> tuple[dict[str, Any], list[str]]:
+    first = int(ask.chosen.get("seed", 0))
+    each = [_train(replace(ask, chosen={**ask.chosen, "seed": s}), path / f"seed{s}") for s in range(first, first + seeds)]
     spread = {k: _interval([float(t[k]) for t in each]) for k in each[0] if k.endswith("_accuracy")}
     lines = [f"{seeds} seeds; mean and 95 % interval on held-out examples, at eps {each[0]['eps']}:"]
     lines += [f"{k.replace('_', ' '):20s}{100 * m:6.2f} % +- {100 * w:.2f}" for k, (m, w) in spread.items()]
-    tell(json, {"seeds": each, **{k: {"mean": m, "half_width": w} for k, (m, w) in spread.items()}}, lines)
+    return {"seeds": each, **{k: {"mean": m, "half_width": w} for k, (m, w) in spread.items()}}, lines
 
 
 def _lines(told: dict[str, Any]) -> list[str]:
@@ -119,46 +167,33 @@ def _interval(values: list[float]) -> tuple[float, float]:
     return mean(values), float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
 
 
-def _train(
-    recipe: str | None,
-    chosen: dict[str, Any],
-    source: tuple[Path | None, bool],
-    path: Path,
-    resume: bool,
-    stages: int,
-    device: str,
-) -> dict[str, Any]:
-    import torch
-
+def _train(ask: _Ask, path: Path) -> dict[str, Any]:
     from ballproof.data import load
     from ballproof.report import write_report
-    from ballproof.runs import Run
     from ballproof.train import make_config, read_recipe
     from ballproof.train.cascade import first_weights, of_stage, stage_folder, uncertified
     from ballproof.train.checkpoint import WEIGHTS
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("`device` is cuda, and torch finds no GPU")
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    settings = read_recipe(recipe) if recipe else {}
-    config = make_config({**settings, **chosen}, f"recipe `{recipe}`" if recipe else "the options")
-    everything = limited(load(config.data, "train", source[0], fetch=source[1]), config.limit)
+    settings = read_recipe(ask.recipe) if ask.recipe else {}
+    config = make_config({**settings, **ask.chosen}, f"recipe `{ask.recipe}`" if ask.recipe else "the options")
+    everything = limited(load(config.data, "train", ask.data_dir, fetch=ask.download), config.limit)
     training, validation = everything.validation_split(config.validation, config.seed)
     logs, examples, seconds = [], [], 0.0
     paths: list[Path] = []
-    for stage in range(stages):
+    for stage in range(ask.stages):
         own = of_stage(config, stage)
         if stage and len(training.labels) < own.batch:
             break
-        module = first_weights(own, training).to(device)  # refuses before anything is written
-        paths.append(stage_folder(path, stage) if stages > 1 else path)
-        run = Run.start(paths[-1], "train", own.as_dict(), resume)
-        log = _fit(own, module, training, validation, run)
+        module = first_weights(own, training).to(ask.ranks.device)  # refuses before anything is written
+        paths.append(stage_folder(path, stage) if ask.stages > 1 else path)
+        log = _fit(own, module, training, validation, _run(ask, paths[-1], own), ask.ranks)
         logs.append(log)
         examples.append(len(training.labels))
         seconds += log[-1]["seconds"]
-        training = uncertified(module, training, own) if stage + 1 < stages else training
-    page = write_report(paths, path / "report.html")
+        training = uncertified(module, training, own) if stage + 1 < ask.stages else training
+    page = path / "report.html"
+    if ask.ranks.lead:
+        write_report(paths, page)
     last = logs[0][-1]
     told = {
         "epochs": len(logs[0]),
@@ -170,15 +205,28 @@ def _train(
     return told | {"seconds": seconds, "report": str(page)}
 
 
-def _fit(config: Any, module: Any, training: Any, validation: Any, run: Any) -> list[dict[str, Any]]:
+def _run(ask: _Ask, path: Path, config: TrainConfig) -> Run:
+    """The run folder, which the first process makes."""
+    from ballproof.runs import Run
+
+    if ask.ranks.lead:
+        Run.start(path, "train", config.as_dict(), ask.resume)
+    ask.ranks.wait()
+    return Run.read(path)
+
+
+def _fit(
+    config: TrainConfig, module: Module, training: Dataset, validation: Dataset, run: Run, ranks: Ranks
+) -> list[dict[str, Any]]:
     """The log of one network's training, from its first weights or from where its run left off."""
     from ballproof.report import training_chart
     from ballproof.train import Trainer
 
     steps = -(-len(training.labels) // config.batch)
     with progress(config.epochs * steps, "train") as show:
-        trainer = Trainer(config, module, training, validation, run)
+        trainer = Trainer(config, module, training, validation, run, ranks=ranks)
         trainer.watch = lambda p: show(p.epoch * steps + p.step, f"epoch {p.epoch + 1} loss {p.loss:.3f} eps {p.eps:.4f}")
         log = trainer.fit()
-    run.write_bytes("curve.svg", training_chart(log).encode())
+    if ranks.lead:
+        run.write_bytes("curve.svg", training_chart(log).encode())
     return log

@@ -23,7 +23,7 @@ def first_weights(config: TrainConfig, data: Dataset) -> nn.Module:
     torch.manual_seed(config.seed)
     module = build(config.model, data.shape, data.classes)
     if config.init == "interval":
-        for_intervals(module)
+        for_intervals(module, data.shape)
     return normalized(module) if config.normalize else module
 
 

@@ -43,7 +43,7 @@ OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
 
 
 POSITIVE = (
-    *("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor", "l1", "warm_up", "stability"),
+    *("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor", "l1", "warm_up", "stability", "prune_below"),
     *(
         "walk_steps",
         "walk_size",
@@ -81,6 +81,9 @@ class TrainConfig:
     weight of the distances of `mmr`; mmr_reach: the distance that is enough, in radii of the ball; mmr_share: of the units, the
     nearest. average_from: the epoch from which weights
     are averaged (0: not at all).
+
+    precision: `mixed` runs attacks and plain passes in bfloat16; bounds stay in float32. prune_below: weights smaller than this
+    are set to 0 when the training ends.
 
     validation: share of the training set that is held out; the test set is
     never looked at. evaluate: how many validation examples the per-epoch PGD and certified errors are measured on.
@@ -135,6 +138,8 @@ class TrainConfig:
     validation: float = 0.1
     evaluate: int = 1000
     limit: int = 0
+    precision: str = "float32"
+    prune_below: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -142,6 +147,7 @@ class TrainConfig:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("augment", self.augment, AUGMENTS)
         _one_of("init", self.init, ("torch", "interval"))
+        _one_of("precision", self.precision, ("float32", "mixed"))
         _one_of("norm", self.norm, ("linf", "l2", "l1"))
         if self.certify:
             _one_of("certify", self.certify, tuple(METHODS))
@@ -156,6 +162,8 @@ class TrainConfig:
         for name in SHARES:
             if getattr(self, name) > 1:
                 raise InputError(f"`{name}` is {getattr(self, name)}, expected a share between 0 and 1")
+        if self.normalize and self.prune_below > 0:
+            raise InputError("`prune_below` is for weights saved as they train, and `normalize` folds them; leave one out")
         if not 0 < self.validation < 1:
             raise InputError(f"`validation` is {self.validation}, expected a share between 0 and 1")
 

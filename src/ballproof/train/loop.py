@@ -20,7 +20,10 @@ from ballproof.runs import Run
 from ballproof.train.averages import averaged, precise_statistics
 from ballproof.train.checkpoint import load_state, save_state, save_weights
 from ballproof.train.config import TrainConfig
-from ballproof.train.objective import objective
+from ballproof.train.objective import Objective
+from ballproof.train.parallel import Ranks
+from ballproof.train.regularizers import sparsified
+from ballproof.train.scalars import write_scalars
 from ballproof.train.validation import validate
 
 LOG = "log.jsonl"
@@ -49,6 +52,7 @@ class Trainer:
     validation: Dataset
     run: Run
     watch: Callable[[Progress], None] = lambda progress: None
+    ranks: Ranks = field(default_factory=Ranks)
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -56,6 +60,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.optimizer = _optimizer(self.config, self.module)
+        self.objective = self.ranks.wrapped(Objective(self.config, self.module, self.ranks.rank))
         self.mean: dict[str, Tensor] | None = None
         self.steps = math.ceil(len(self.training.labels) / self.config.batch)
         self._saved = self._clock = time.monotonic()
@@ -70,30 +75,31 @@ class Trainer:
 
     def _one_epoch(self) -> None:
         self.module.train()
-        for inputs, labels in self._remaining():
-            loss = self._one_step(inputs, labels)
+        for inputs, labels, weight in self._remaining():
+            loss = self._one_step(inputs, labels, weight)
             self.step += 1
             eps = self.config.eps_at(self.epoch + self.step / self.steps)
             self.watch(Progress(self.epoch, self.step, self.steps, loss, eps))
-            if time.monotonic() - self._saved > SAVE_EVERY:
+            if self.ranks.size == 1 and time.monotonic() - self._saved > SAVE_EVERY:
                 self.save()
         self._finish_epoch()
 
-    def _one_step(self, inputs: Tensor, labels: Tensor) -> float:
+    def _one_step(self, inputs: Tensor, labels: Tensor, weight: float) -> float:
+        """weight: of this process's share of the batch, so that the mean over the processes is that over the batch."""
         now = self.epoch + self.step / self.steps
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr_at(now)
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            clean, robust, loss = objective(self.config, self.module, inputs, labels, now)
-            value = loss.item()
+            clean, robust, loss = self.objective(inputs, labels, now)
+            value = float(loss.item())
         except (DomainError, SoundnessError) as error:
             raise self._diverged("NaN", inputs) from error
         except InputError as error:
             raise InputError(f"{error} (epoch {self.epoch}, step {self.step})") from error
         if not math.isfinite(value):
             raise self._diverged(str(value), inputs)
-        loss.backward()
+        (loss * weight).backward()
         if self.config.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.config.gradient_clip)
         self.optimizer.step()
@@ -105,19 +111,27 @@ class Trainer:
         place = f"the loss became {value} at epoch {self.epoch}, step {self.step}"
         return InputError(f"{place}{_first_not_finite(self.module, inputs)}; lower `lr` or slow the ramp")
 
-    def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to come, in an order that depends on the seed and the epoch alone."""
+    def _remaining(self) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """The batches of this epoch that are still to come, in an order that depends on the seed and the epoch alone.
+
+        Of each this process's share, and its weight. A last batch of fewer examples than processes is left out.
+        """
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.training.labels), generator=generator)
         device = next(self.module.parameters()).device
         for start in range(self.step * self.config.batch, len(order), self.config.batch):
             index = order[start : start + self.config.batch]
-            yield self.training.inputs[index].to(device), self.training.labels[index].to(device)
+            own = self.ranks.share(index)
+            if len(own):
+                weight = len(own) * self.ranks.size / len(index)
+                yield self.training.inputs[own].to(device), self.training.labels[own].to(device), weight
 
     def _finish_epoch(self) -> None:
-        loss, clean, robust = (s / len(self.training.labels) for s in self.sums)
+        loss, clean, robust = (s / len(self.training.labels) for s in self.ranks.total(self.sums))
         eps = self.config.eps_at(self.epoch + 1)
         self._average()
+        last = self.epoch + 1 == self.config.epochs
+        pruned = {"zero_weights": sparsified(self.module, self.config.prune_below)} if last and self.config.prune_below else {}
         row: dict[str, Any] = {
             "epoch": self.epoch,
             "eps": eps,
@@ -126,11 +140,17 @@ class Trainer:
             "clean_loss": clean,
         }
         row |= {"robust_loss": robust, "robust_loss_is": self.config.loss_is}
-        row |= validate(self.config, self.module, self.validation)
+        row |= pruned | validate(self.config, self.module, self.validation)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
         self._tick()
+        if self.ranks.lead:
+            self._write({**row, "seconds": self.seconds})
+        self.ranks.wait()
+
+    def _write(self, row: dict[str, Any]) -> None:
         rows = [r for r in self.run.rows(LOG) if r["epoch"] < row["epoch"]]
-        self.run.replace_rows(LOG, [*rows, {**row, "seconds": self.seconds}])
+        self.run.replace_rows(LOG, [*rows, row])
+        write_scalars(self.run, row)
         save_weights(self.run, folded(self.module) if self.config.normalize else self.module)
         self.save()
 

@@ -21,19 +21,33 @@ LEAST = 1e-6
 """The radius at which interval bounds are penalised while the ball's own is 0."""
 
 
-def objective(config: TrainConfig, module: nn.Module, x: Tensor, y: Tensor, now: float) -> tuple[Tensor, Tensor, Tensor]:
+class Objective(nn.Module):
+    """The loss as a module of its own, so that processes can share its backward pass."""
+
+    def __init__(self, config: TrainConfig, module: nn.Module, rank: int = 0) -> None:
+        super().__init__()
+        self.config, self.module, self.rank = config, module, rank
+
+    def forward(self, x: Tensor, y: Tensor, now: float) -> tuple[Tensor, Tensor, Tensor]:
+        return objective(self.config, self.module, x, y, now, self.rank)
+
+
+def objective(
+    config: TrainConfig, module: nn.Module, x: Tensor, y: Tensor, now: float, rank: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
     """(clean loss, robust loss, their mixture with the penalties) at the epoch `now`, a fraction.
 
-    For the methods that prove nothing the robust loss is the attacked one or the clean one.
+    For the methods that prove nothing the robust loss is the attacked one or the clean one. rank: of this process, whose random
+    numbers are its own.
     """
     eps = config.eps_at(now)
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + round(now * 1_000_000))
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + round(now * 1_000_000) + rank * 2**40)
     x = augmented(x, config.augment, generator)
     region = ball(config.norm, x, eps, (0.0, 1.0) if config.clip else None)
     graph = training_graph(module, region, x)
     moment = Moment(config, graph, without_norms(as_graph(module, region)), x, y, eps, generator)
     kappa = config.kappa_at(now)
-    clean = F.cross_entropy(graph(x), y) if kappa > 0 or config.method == "standard" else x.new_zeros(())
+    clean = F.cross_entropy(moment.logits(x), y) if kappa > 0 or config.method == "standard" else x.new_zeros(())
     robust = clean if config.method == "standard" or kappa == 1 else LOSSES[config.method](moment)
     mixed = kappa * clean + (1 - kappa) * robust
     return clean.detach(), robust.detach(), mixed + _penalties(moment, module)

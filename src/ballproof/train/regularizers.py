@@ -55,6 +55,15 @@ def unstable(moment: Moment) -> Tensor:
     return torch.stack(found).mean() if found else moment.x.new_zeros(())
 
 
+@torch.no_grad()
+def sparsified(module: nn.Module, below: float) -> float:
+    """Set weights smaller than `below` to 0, as goes with an L1 penalty (Xiao et al. 2019); the share of weights that are 0."""
+    for w in weights_of(module):
+        w[w.abs() < below] = 0.0
+    zeros = [int((w == 0).sum()) for w in weights_of(module)]
+    return sum(zeros) / max(1, sum(w.numel() for w in weights_of(module)))
+
+
 def weights_of(module: nn.Module) -> list[Tensor]:
     """The matrices and kernels of a module."""
     return [p for p in module.parameters() if p.ndim > 1]

@@ -36,4 +36,4 @@ def exp_ibp(moment: Moment) -> Tensor:
 def _both(moment: Moment) -> tuple[Tensor, Tensor]:
     """The loss by intervals and the attacked one."""
     points = attacked(moment, moment.config.walk_factor)
-    return worst_cross_entropy(moment.interval_margins()), F.cross_entropy(moment.graph(points), moment.y)
+    return worst_cross_entropy(moment.interval_margins()), F.cross_entropy(moment.logits(points), moment.y)

@@ -70,9 +70,18 @@ class Moment:
         region = self.region if region is None else region
         return Backward(self.graph, region, self.graph.constants(), {}).on_intervals(self.graph.output, rows, intervals)
 
+    def logits(self, x: Tensor) -> Tensor:
+        """Of the network as it trains; in bfloat16 inside where the precision is `mixed`. Proves nothing."""
+        with self.cheap():
+            return self.graph(x).to(x.dtype)
+
+    def cheap(self) -> torch.autocast:
+        """Round attacks and plain passes, never round bounds: bfloat16 where the precision is `mixed`."""
+        return torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.config.precision == "mixed")
+
     def margins_at(self, x: Tensor) -> Tensor:
         """The margins of the network as it trains at the points x, `(batch, classes - 1)`. Proves nothing."""
-        return (self.rows @ self.graph(x).unsqueeze(2)).squeeze(2)
+        return (self.rows @ self.logits(x).unsqueeze(2)).squeeze(2)
 
     def box(self, factor: float) -> Box:
         """The ball of `factor` times the radius as a box; only where the norm is Linf."""

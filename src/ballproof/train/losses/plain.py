@@ -14,12 +14,12 @@ from ballproof.train.losses.moment import Moment
 
 def standard(moment: Moment) -> Tensor:
     """Cross-entropy of the clean inputs."""
-    return F.cross_entropy(moment.graph(moment.x), moment.y)
+    return F.cross_entropy(moment.logits(moment.x), moment.y)
 
 
 def pgd(moment: Moment) -> Tensor:
     """Cross-entropy at the worst points that an attack finds (Madry et al. 2018)."""
-    return F.cross_entropy(moment.graph(attacked(moment, 1.0)), moment.y)
+    return F.cross_entropy(moment.logits(attacked(moment, 1.0)), moment.y)
 
 
 def trades(moment: Moment) -> Tensor:
@@ -30,9 +30,10 @@ def trades(moment: Moment) -> Tensor:
         return F.kl_div(F.log_softmax(moment.still(x), 1), clean, reduction="none", log_target=True).sum(1)
 
     config = moment.config
-    points = walked(ask, moment.box(1.0).box(), config.walk_steps, config.walk_size, moment.generator)
-    logits = moment.graph(moment.x)
-    moved = F.kl_div(F.log_softmax(moment.graph(points), 1), F.log_softmax(logits, 1), reduction="batchmean", log_target=True)
+    with moment.cheap():
+        points = walked(ask, moment.box(1.0).box(), config.walk_steps, config.walk_size, moment.generator)
+    logits = moment.logits(moment.x)
+    moved = F.kl_div(F.log_softmax(moment.logits(points), 1), F.log_softmax(logits, 1), reduction="batchmean", log_target=True)
     return F.cross_entropy(logits, moment.y) + config.trades_beta * moved
 
 
@@ -42,6 +43,8 @@ def attacked(moment: Moment, factor: float) -> Tensor:
     if config.norm != "linf":
         seed = int(torch.randint(2**31, (), generator=moment.generator))
         attack = PGD(steps=config.walk_steps, loss="cross-entropy", seed=seed, early_stop=False)
-        return attack(moment.still, moment.ball(factor), classified_as(moment.y)).inputs
+        with moment.cheap():
+            return attack(moment.still, moment.ball(factor), classified_as(moment.y)).inputs
     ask = lambda x: F.cross_entropy(moment.still(x), moment.y, reduction="none")  # noqa: E731
-    return walked(ask, moment.box(factor).box(), config.walk_steps, config.walk_size, moment.generator)
+    with moment.cheap():
+        return walked(ask, moment.box(factor).box(), config.walk_steps, config.walk_size, moment.generator)

@@ -45,7 +45,8 @@ def attacked_margins(moment: Moment, region: Region) -> Tensor:
     rows = moment.rows.flatten(0, 1)
     many = Interval(*(e.repeat_interleave(count, 0) for e in (box.lower, box.upper)))
     ask = lambda z: -(rows * rest(z)).sum(1)  # noqa: E731
-    found = walked(ask, many, moment.config.walk_steps, moment.config.walk_size, moment.generator)
+    with moment.cheap():
+        found = walked(ask, many, moment.config.walk_steps, moment.config.walk_size, moment.generator)
     joined: Tensor = Connector.apply(found, many.lower, many.upper)
     return (rows * rest(joined)).sum(1).reshape(-1, count)
 

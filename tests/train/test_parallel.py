@@ -1,0 +1,66 @@
+"""Two processes that torchrun starts train what one does, up to rounding."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ballproof.cli import main
+
+ASKED = ["--data", "digits", "--model", "mlp", "--eps", "0.02", "--epochs", "2", "--eps-until", "1", "--limit", "300"]
+ASKED += ["--batch", "64", "--threads", "1", "--json", "--device", "cpu"]
+
+
+def started(count: int, *tokens: str) -> subprocess.CompletedProcess[str]:
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", "ballproof"]
+    source = str(Path(__file__).parents[2] / "src")
+    paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH", ""))))
+    return subprocess.run(
+        [*run, *tokens], capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths}, timeout=170
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["interval", "crown-interval"])
+def test_two_processes_train_what_one_does(tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last batch of 270 examples by 64 has 14: shares of 32 and 7 each."""
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    assert main(["train", *ASKED, "--method", method, "--out", str(alone)]) == 0
+    capsys.readouterr()
+    found = started(2, "train", *ASKED, "--method", method, "--out", str(both))
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert len([line for line in found.stdout.splitlines() if line.startswith("{")]) == 1
+    one, two = (load_file(p / "model.safetensors") for p in (alone, both))
+    for name, value in one.items():
+        assert torch.allclose(value, two[name], atol=2e-4), name
+    logs = [[json.loads(line) for line in (p / "log.jsonl").read_text().splitlines()] for p in (alone, both)]
+    for a, b in zip(*logs, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
+        assert a["certified_error"] == pytest.approx(b["certified_error"], abs=0.08)
+
+
+@pytest.mark.slow
+def test_an_uneven_number_of_processes_weighs_examples_equally(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """64 examples in three shares of 22, 21 and 21: without weights the first share's would count less."""
+    alone, three = tmp_path / "alone", tmp_path / "three"
+    sgd = ["--method", "interval", "--optimizer", "sgd", "--lr", "0.05"]
+    assert main(["train", *ASKED, *sgd, "--out", str(alone)]) == 0
+    capsys.readouterr()
+    found = started(3, "train", *ASKED, *sgd, "--out", str(three))
+    assert found.returncode == 0, found.stderr[-2000:]
+    one, two = (load_file(p / "model.safetensors") for p in (alone, three))
+    for name, value in one.items():
+        assert torch.allclose(value, two[name], atol=1e-5), name
+
+
+def test_processes_need_one_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["train", *ASKED]) == 2
+    assert "`out` is missing" in capsys.readouterr().err
