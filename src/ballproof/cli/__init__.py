@@ -8,6 +8,7 @@ from cyclopts import App, CycloptsError
 
 from ballproof.cli.attack import attack
 from ballproof.cli.certify import certify
+from ballproof.cli.check import check
 from ballproof.cli.demo import demo
 from ballproof.cli.models import models
 from ballproof.cli.report import report
@@ -17,14 +18,14 @@ from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
 
 app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
-for _command in (demo, train, attack, certify, verify, vnncomp, models, report):
+for _command in (demo, train, attack, certify, verify, check, vnncomp, models, report):
     app.command(_command)
 
 
 def main(tokens: list[str] | None = None) -> int:
-    """Runs one command; bad input gives one line and exit code 2, a contradiction between proofs exit code 3."""
+    """Runs one command; exit code 1 where a certificate is refused, 2 and one line for bad input, 3 where proofs contradict."""
     try:
-        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _fail(" ".join(str(error).split()), 2)
     except InputError as error:
@@ -33,7 +34,7 @@ def main(tokens: list[str] | None = None) -> int:
         return _fail(f"{type(error).__name__}: {error}", 3)
     except KeyboardInterrupt:
         return _fail("interrupted; the run folder is whole, go on with --resume", 130)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _fail(message: str, code: int) -> int:

@@ -21,12 +21,16 @@ def verify(
     results: Annotated[
         Path | None, Parameter(help="Write the result and the counterexample here, as VNN-COMP wants them.")
     ] = None,
+    certificate: Annotated[
+        Path | None, Parameter(help="Write a proof for `ballproof check` here, where one by boxes is found in the time left.")
+    ] = None,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
     """Decide whether some input of the specification gives an output that it calls unsafe.
 
     Prints `unsat` (none: proven), `sat` with the input and the output that ONNX Runtime gave for it, `unknown` or `timeout`.
+    A certificate is looked for anew, by splitting the input in the checker's own arithmetic.
     """
     import time
 
@@ -41,6 +45,7 @@ def verify(
     text = written(found.witness) if found.witness is not None else ""
     if results is not None:
         results.write_text(f"{found.result}\n{text}")
+    proof = _certificate(certificate, network, specification, timeout - (time.monotonic() - start), found.result)
     told = {
         "result": found.result,
         "reason": found.reason,
@@ -48,10 +53,31 @@ def verify(
         "bound": _number(found.bound),
         "seconds": round(time.monotonic() - start, 3),
         "counterexample": _counterexample(found.witness),
-        "certificate": None,
+        "certificate": str(certificate) if proof.startswith("certificate") else None,
     }
     lines = [found.result, *([text.rstrip()] if text else []), *([f"; {found.reason}"] if found.reason else [])]
+    lines += [f"; {proof}"] if proof else []
     tell(json, told, lines)
+
+
+def _certificate(path: Path | None, network: Path, specification: Path, seconds: float, result: str) -> str:
+    """Write the certificate that is asked for; what became of it, in words."""
+    if path is None:
+        return ""
+    if result != "unsat":
+        return f"no certificate: the result is {result}"
+    from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+    from ballproof.certificate.writer import certificate_for
+
+    try:
+        written = certificate_for(path, network, specification, seconds)
+    except NotModelledError as error:
+        return f"no certificate: the checker has no rule for {error}"
+    except RefusedError as error:
+        return f"no certificate: {error}"
+    if not written.whole:
+        return f"no certificate: {written.reason}"
+    return f"certificate {written.reason}: {written.boxes} boxes, {path.stat().st_size} bytes, {written.seconds:.1f} s"
 
 
 def _number(value: float) -> float | None:

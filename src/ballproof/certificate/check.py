@@ -1,0 +1,37 @@
+"""python -m ballproof.certificate.check CERTIFICATE NET.onnx SPEC.vnnlib [--deployed]
+
+Checks a certificate without torch and without the rest of ballproof. Exit code 0: the claim is proven. 1: it is not.
+2: the files could not be read, or hold what the checker has no rule for.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ballproof.certificate.checker.certificate import check
+from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns the exit code."""
+    files = [a for a in arguments if not a.startswith("--")]
+    if len(files) != 3 or set(arguments) - set(files) - {"--deployed"}:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        found = check(Path(files[0]), Path(files[1]), Path(files[2]), deployed="--deployed" in arguments)
+    except RefusedError as error:
+        print(f"refused: {error}")
+        return 1
+    except (NotModelledError, OSError) as error:
+        print(f"not checked: {error}", file=sys.stderr)
+        return 2
+    print(f"proven: no input of the property's {found.roots} box{'es' if found.roots != 1 else ''} violates it")
+    print(f"network  sha256 {found.network}\nproperty sha256 {found.property}")
+    print(f"semantics: {found.semantics}; float64 with all rounding errors taken off; {found.boxes} boxes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,152 @@
+"""The file of a certificate, and what it has to be checked against: the hashes, the roots, a tree for each."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+from ballproof.certificate.checker.network import Network, read_network
+from ballproof.certificate.checker.specification import Case, read_cases
+from ballproof.certificate.checker.tree import Question, read_tree, replay
+
+FORMAT, VERSION = "ballproof certificate", 1
+
+MOST_LINES = 20_000_000
+LONGEST_LINE = 4096
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Root:
+    """A box of the property, and what must not hold on it."""
+
+    low: Array
+    high: Array
+    question: Question
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was proven: of the network and the property with these hashes, under which semantics, by how many boxes."""
+
+    network: str
+    property: str
+    semantics: str
+    roots: int
+    boxes: int
+
+
+def check(certificate: Path, network: Path, property_: Path, deployed: bool = False) -> Checked:
+    """Raises `RefusedError` unless the certificate proves that no input of the property's box violates the property.
+
+    deployed: for every float32 evaluation order of the network, not only in real numbers.
+    """
+    net = read_network(network)
+    cases, digest = read_cases(property_)
+    lines = _lines(certificate)
+    header = _header(lines)
+    for name, wanted in (("network", net.sha256), ("property", digest)):
+        if header.get(name) != wanted:
+            raise RefusedError(f"the certificate is of another {name}: {str(header.get(name))[:16]}..., not {wanted[:16]}...")
+    found = roots(cases, net)
+    if header.get("roots") != len(found):
+        raise RefusedError(f"the certificate has {str(header.get('roots'))[:16]} trees, the property {len(found)} boxes")
+    boxes = 0
+    trees = _trees(lines, len(found))
+    for root in found:
+        tree = read_tree(next(trees), len(root.low))
+        boxes += len(tree)
+        replay(net, root.low, root.high, root.question, tree, deployed)
+    if next(trees, None) is not None:
+        raise RefusedError("the certificate goes on behind its last tree")
+    semantics = "every float32 evaluation order" if deployed else "real numbers"
+    return Checked(net.sha256, digest, semantics, len(found), boxes)
+
+
+def roots(cases: list[Case], network: Network) -> list[Root]:
+    """The boxes of the property in the order of the file, each with all the cases that have it; ends rounded outward."""
+    together: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[Case]] = {}
+    for case in cases:
+        together.setdefault((case.low, case.high), []).append(case)
+    found = []
+    for (low, high), own in together.items():
+        if len(low) != network.nodes[0].size:
+            raise NotModelledError(f"a property of {len(low)} inputs for a network of {network.nodes[0].size}")
+        ends = np.array([_down(v) for v in low]), np.array([-_down(-v) for v in high])
+        found.append(Root(*ends, _question(own, network.output.index.size)))
+    return found
+
+
+def _question(cases: list[Case], outputs: int) -> Question:
+    rows, offsets, groups = [], [], []
+    for group, case in enumerate(cases):
+        for terms, offset in case.rows or (({}, Fraction(0)),):  # without rows every point violates: 0 <= 0
+            row = np.zeros(outputs)
+            for place, value in terms.items():
+                if place >= outputs or Fraction(float(value)) != value:
+                    raise NotModelledError(f"a weight of {value} of output {place}")
+                row[place] = float(value)
+            rows.append(row)
+            offsets.append(_down(offset))
+            groups.append(group)
+    return Question(np.array(rows), np.array(offsets), np.array(groups))
+
+
+def _down(value: Fraction) -> float:
+    """The largest float that is not above."""
+    near = float(value)
+    return near if Fraction(near) <= value else float(np.nextafter(near, -np.inf))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of the file, unpacked; refuses what is longer than a certificate can be."""
+    count = 0
+    try:
+        with gzip.open(path, "rt", encoding="ascii", newline="\n") as file:
+            while line := file.readline(LONGEST_LINE):
+                count += 1
+                if count > MOST_LINES or not line.endswith("\n"):
+                    raise RefusedError(f"line {count} is cut short or too long, or there are more than {MOST_LINES}")
+                yield line[:-1]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise RefusedError(f"{path.name} is damaged: {error}") from error
+
+
+def _header(lines: Iterator[str]) -> dict[str, Any]:
+    try:
+        found = json.loads(next(lines, ""))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RefusedError("the first line is no header") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise RefusedError("this is no certificate of ballproof")
+    if found.get("version") != VERSION:
+        raise RefusedError(f"version {str(found.get('version'))[:16]}; this checker reads version {VERSION}")
+    return found
+
+
+def _trees(lines: Iterator[str], count: int) -> Iterator[Iterator[str]]:
+    """The lines of each tree, which its own first line `r K` numbers."""
+    line = next(lines, None)
+    number = 0
+    while line is not None:
+        if line != f"r {number}":
+            raise RefusedError(f"`{line[:40]}` stands where tree {number} of {count} should begin")
+        own: list[str] = []
+        line = next(lines, None)
+        while line is not None and not line.startswith("r"):
+            own.append(line)
+            line = next(lines, None)
+        yield iter(own)
+        number += 1
+    if number < count:
+        raise RefusedError(f"{count - number} of {count} trees are missing: the proof is partial")

@@ -1,0 +1,163 @@
+"""A VNN-LIB 1 file as cases: a box of inputs, and conjunctions of rows on the outputs that must not hold there.
+
+Every number is read exactly, as a fraction. The violation is an OR of ANDs: the file's assertions are multiplied out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+
+from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+from ballproof.certificate.checker.network import unpacked
+
+MOST_CASES = 100_000
+TOKEN = re.compile(r"[()]|[^\s()]+")
+
+
+@dataclass(frozen=True)
+class Row:
+    """`sum of coefficient * variable + offset <= 0`; variables are `X_i` and `Y_j`."""
+
+    terms: tuple[tuple[str, Fraction], ...]
+    offset: Fraction
+
+
+@dataclass(frozen=True)
+class Case:
+    """low, high: of every input, as exact fractions. rows: by output, all of which hold at a violation."""
+
+    low: tuple[Fraction, ...]
+    high: tuple[Fraction, ...]
+    rows: tuple[tuple[dict[int, Fraction], Fraction], ...]
+
+
+def read_cases(path: Path) -> tuple[list[Case], str]:
+    """The cases of a file whose union is the violation, and the file's SHA-256 (of its unpacked content)."""
+    content = unpacked(path)
+    text = re.sub(r";[^\n]*", "", content.decode())
+    inputs, asserted = 0, []
+    for item in _expressions(text):
+        if item[0] == "declare-const":
+            if item[2] != "Real":
+                raise NotModelledError(f"a constant of type {item[2]}")
+            inputs += str(item[1]).startswith("X_")
+        elif item[0] == "assert":
+            asserted.append(_cases(item[1]))
+        else:
+            raise NotModelledError(f"`{item[0]}` in a property")
+    count = 1
+    for each in asserted:
+        count *= len(each)
+    if count > MOST_CASES:
+        raise NotModelledError(f"a property of {count} cases")
+    found = []
+    for chosen in product(*asserted):
+        case = _case([row for rows in chosen for row in rows], inputs)
+        if case is not None:
+            found.append(case)
+    return found, hashlib.sha256(content).hexdigest()
+
+
+def _expressions(text: str) -> Iterator[list]:  # type: ignore[type-arg]
+    """The parenthesised expressions of the file, as nested lists."""
+    stack: list[list] = [[]]  # type: ignore[type-arg]
+    for word in TOKEN.findall(text):
+        if word == "(":
+            stack.append([])
+        elif word == ")":
+            if len(stack) < 2:
+                raise RefusedError("the property has a parenthesis too many")
+            done = stack.pop()
+            stack[-1].append(done)
+            if len(stack) == 1:
+                yield stack[0].pop()
+        elif len(stack) == 1:
+            raise RefusedError(f"the property has `{word}` outside of parentheses")
+        else:
+            stack[-1].append(word)
+    if len(stack) > 1:
+        raise RefusedError("the property has a parenthesis too few")
+
+
+def _cases(term: list) -> list[tuple[Row, ...]]:  # type: ignore[type-arg]
+    """A term as an OR (list) of ANDs (tuples) of rows."""
+    head, *rest = term
+    if head == "and":
+        parts = [_cases(t) for t in rest]
+        count = 1
+        for p in parts:
+            count *= len(p)
+        if count > MOST_CASES:
+            raise NotModelledError(f"a property of {count} cases")
+        return [tuple(row for rows in chosen for row in rows) for chosen in product(*parts)]
+    if head == "or":
+        return [case for t in rest for case in _cases(t)]
+    if head in ("<=", ">=", "<", ">", "="):
+        left, right = (_linear(t) for t in rest)
+        below = _difference(left, right), _difference(right, left)
+        if head == "=":
+            return [below]
+        return [(below[0] if head in ("<=", "<") else below[1],)]
+    raise NotModelledError(f"`{head}` in a property")
+
+
+def _linear(term: str | list) -> tuple[dict[str, Fraction], Fraction]:  # type: ignore[type-arg]
+    """A sum of multiples of variables."""
+    if isinstance(term, str):
+        return ({term: Fraction(1)}, Fraction(0)) if term[:2] in ("X_", "Y_") else ({}, Fraction(term))
+    head, *rest = term
+    parts = [_linear(t) for t in rest]
+    if head == "+" or (head == "-" and len(parts) > 1):
+        found, offset = dict(parts[0][0]), parts[0][1]
+        sign = 1 if head == "+" else -1
+        for own, constant in parts[1:]:
+            for name, value in own.items():
+                found[name] = found.get(name, Fraction(0)) + sign * value
+            offset += sign * constant
+        return found, offset
+    if head == "-":
+        return {n: -v for n, v in parts[0][0].items()}, -parts[0][1]
+    if head == "*" and len(parts) == 2 and not (parts[0][0] and parts[1][0]):
+        (own, constant), factor = (parts[1], parts[0][1]) if parts[1][0] else (parts[0], parts[1][1])
+        return {n: factor * v for n, v in own.items()}, factor * constant
+    raise NotModelledError(f"`{head}` of this form in a property")
+
+
+def _difference(left: tuple[dict[str, Fraction], Fraction], right: tuple[dict[str, Fraction], Fraction]) -> Row:
+    names = dict.fromkeys([*left[0], *right[0]])
+    terms = tuple((n, left[0].get(n, Fraction(0)) - right[0].get(n, Fraction(0))) for n in names)
+    return Row(terms, left[1] - right[1])
+
+
+def _case(rows: list[Row], inputs: int) -> Case | None:
+    """Box and rows of one conjunction; None where its box is empty."""
+    low: list[Fraction | None] = [None] * inputs
+    high: list[Fraction | None] = [None] * inputs
+    kept = []
+    for row in rows:
+        names = [n for n, v in row.terms if v]
+        if all(n.startswith("Y_") for n in names):
+            kept.append(({int(n[2:]): v for n, v in row.terms if v}, row.offset))
+            continue
+        if len(names) != 1:
+            raise NotModelledError("a relation between inputs, or between inputs and outputs")
+        (name,), place = names, int(names[0][2:])
+        value = dict(row.terms)[name]
+        end = -row.offset / value
+        known = high[place] if value > 0 else low[place]
+        if value > 0:
+            high[place] = end if known is None else min(known, end)
+        else:
+            low[place] = end if known is None else max(known, end)
+    lows, highs = [v for v in low if v is not None], [v for v in high if v is not None]
+    if len(lows) < inputs or len(highs) < inputs:
+        raise NotModelledError("an input without a lower or an upper bound")
+    if any(a > b for a, b in zip(lows, highs, strict=True)):
+        return None
+    return Case(tuple(lows), tuple(highs), tuple(kept))

@@ -1,0 +1,149 @@
+"""A proof by boxes that the checker accepts, searched for with the checker's own bounds.
+
+The search is that of the engine `inputs`, made anew in the checker's arithmetic: every line that is written has been
+proven with all rounding errors taken off. Lines are streamed in depth-first order; an interrupted run leaves a partial proof,
+which the checker calls partial.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, roots
+from ballproof.certificate.checker.network import Network, read_network
+from ballproof.certificate.checker.rounded import Bounds, Planes
+from ballproof.certificate.checker.specification import read_cases
+from ballproof.certificate.checker.tree import BATCH, clipped, refuted
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+GAIN = 0.1
+"""A clip is written where it takes off this share of some width; else it is not worth the check."""
+
+
+FIRST = 0.6
+"""The share of the time in which a proof for every float32 evaluation order is looked for; then one for real numbers."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Whether the proof is whole, how many boxes it has, its seconds, and why it stopped or for what it is."""
+
+    whole: bool
+    boxes: int
+    seconds: float
+    reason: str = ""
+
+
+def certificate_for(path: Path, network: Path, property_: Path, timeout: float) -> Written:
+    """The strongest proof found in time, at `path`: for every float32 evaluation order, else for real numbers; else no file."""
+    for deployed, share in ((True, FIRST), (False, 1.0)):
+        written = write_certificate(path, network, property_, share * timeout, deployed)
+        if written.whole:
+            return replace(written, reason="for every float32 evaluation order" if deployed else "for real numbers")
+        timeout -= written.seconds
+    path.unlink()
+    return written
+
+
+def write_certificate(path: Path, network: Path, property_: Path, timeout: float, deployed: bool = False) -> Written:
+    """Search for a proof and write it to `path`; a proof that is not whole says so when it is checked.
+
+    deployed: prove it for every float32 evaluation order of the network.
+    """
+    start = time.monotonic()
+    net = read_network(network)
+    cases, digest = read_cases(property_)
+    found = roots(cases, net)
+    count, whole = 0, True
+    with gzip.open(path, "wt", encoding="ascii", newline="\n", compresslevel=6) as file:
+        header = {"format": FORMAT, "version": VERSION, "network": net.sha256, "property": digest, "roots": len(found)}
+        file.write(json.dumps(header) + "\n")
+        for number, root in enumerate(found):
+            file.write(f"r {number}\n")
+            for line in _Search(net, root, deployed, start + timeout).lines():
+                if not line:
+                    whole = False
+                    break
+                file.write(line + "\n")
+                count += 1
+            if not whole:
+                break
+    seconds = time.monotonic() - start
+    return Written(whole, count, seconds, "" if whole else f"time: {timeout:g} s are over with boxes open")
+
+
+class _Search:
+    """One root. Boxes are decided many at a time, and told in depth-first order as soon as all before them are."""
+
+    def __init__(self, network: Network, root: Root, deployed: bool, until: float) -> None:
+        self.network, self.root, self.deployed, self.until = network, root, deployed, until
+
+    def lines(self) -> Iterator[str]:
+        """The lines of the tree; an empty one where time is over."""
+        words: list[str] = [""]
+        children: list[list[int]] = [[]]
+        stack = [(0, self.root.low, self.root.high)]
+        waiting = [0]
+        while stack:
+            if time.monotonic() > self.until:
+                yield ""
+                return
+            batch, stack = stack[-BATCH:], stack[:-BATCH]
+            for (place, _, _), step in zip(batch, self._decided(batch), strict=True):
+                words[place] = step[0]
+                for low, high in step[1]:
+                    children[place].append(len(words))
+                    words.append("")
+                    children.append([])
+                    stack.append((len(words) - 1, low, high))
+            while waiting and words[waiting[-1]]:
+                place = waiting.pop()
+                yield words[place]
+                waiting += children[place][::-1]
+
+    def _decided(self, batch: list[tuple[int, Array, Array]]) -> list[tuple[str, list[tuple[Array, Array]]]]:
+        """Of each box its line, and the boxes that it leaves."""
+        low, high = np.stack([b[1] for b in batch]), np.stack([b[2] for b in batch])
+        question = self.root.question
+        planes = Bounds(self.network, low, high, self.deployed).planes(question.rows, question.offsets)
+        gone = refuted(planes.least, question)
+        ends = clipped(low, high, planes, question)
+        width = np.maximum(high - low, 1e-300)
+        gain = (1 - (ends[1] - ends[0]) / width).max(1)
+        weight = _weight(planes, gone, question.groups)
+        found: list[tuple[str, list[tuple[Array, Array]]]] = []
+        for i in range(len(batch)):
+            if gone[i].all():
+                found.append(("p", []))
+            elif gain[i] > GAIN:
+                found.append(("c", [(ends[0][i], ends[1][i])]))
+            else:
+                found.append(_halved(low[i], high[i], weight[i]))
+        return found
+
+
+def _weight(planes: Planes, gone: Array, groups: Array) -> Array:
+    """How much the rows of open groups depend on each input, `(boxes, inputs)`."""
+    open_ = ~gone[:, groups]
+    found: Array = (np.abs(planes.slope) * open_[:, :, None]).max(1)
+    return found
+
+
+def _halved(low: Array, high: Array, weight: Array) -> tuple[str, list[tuple[Array, Array]]]:
+    """Along the input on which the rows depend most; the place needs no more than the digits of float32."""
+    score = (weight + 1e-3 * weight.max() + 1e-12) * (high - low)
+    axis = int(score.argmax())
+    at = float(np.float32((low[axis] + high[axis]) / 2))
+    at = at if low[axis] < at < high[axis] else float((low[axis] + high[axis]) / 2)
+    below, above = high.copy(), low.copy()
+    below[axis] = above[axis] = at
+    return f"s {axis} {at.hex()}", [(low, below), (above, high)]
