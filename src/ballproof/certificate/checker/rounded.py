@@ -112,14 +112,8 @@ class Bounds:
         unsettled = (low < 0) & (high > 0)
         open_ = np.flatnonzero(unsettled.any(0))
         if bends and len(open_):
-            rows = np.zeros((1, 2 * len(open_), self.network.nodes[part.source].size))
-            count = np.arange(len(open_))
             assert part.take is not None
-            rows[0, count, part.take[open_]], rows[0, count + len(open_), part.take[open_]] = 1.0, -1.0
-            found, asked = (
-                self.minimum(rows, part.source),
-                unsettled[:, open_],
-            )  # others are left alone: no box minds its company
+            found, asked = self._ends(part.source, part.take[open_]), unsettled[:, open_]  # so that no box minds its company
             low[:, open_] = np.where(asked, np.maximum(low[:, open_], found[:, : len(open_)]), low[:, open_])
             high[:, open_] = np.where(asked, np.minimum(high[:, open_], -found[:, len(open_) :]), high[:, open_])
         self.lines[place] = _lines(low, high)
@@ -130,24 +124,41 @@ class Bounds:
         view = self.network.output
         spread = np.zeros((1, len(rows), self.network.nodes[view.node].size))
         spread[:, :, view.index.ravel()] = rows
-        walk, boxes = self._walked(spread, view.node), len(self.low[0])
+        walk, boxes = _Sum(), len(self.low[0])
+        self._walk({view.node: spread}, view.node, walk)
         walk.add(offsets[None], np.abs(offsets)[None], 1)
-        slope = np.zeros((boxes, len(rows), self.low[0].shape[1])) + walk.slope
+        slope = np.zeros((boxes, len(rows), self.low[0].shape[1])) + (0.0 if walk.slope is None else walk.slope)
         offset = walk.lower(boxes, len(rows))
         self._meet_box(slope, walk)
         return Planes(slope, offset, walk.lower(boxes, len(rows)))
 
-    def minimum(self, rows: Array, place: int) -> Array:
-        """Lower values of `rows (1, rows, size) · value` of a node on each box, `(boxes, rows)`."""
-        walk = self._walked(rows, place)
+    def _ends(self, place: int, units: Array) -> Array:
+        """Lower values of these coordinates of a node and of their negatives on each box, `(boxes, 2 units)`."""
+        node, walk, both = self.network.nodes[place], _Sum(), np.concatenate([units, units])
+        sign = np.repeat([1.0, -1.0], len(units))[:, None]
+        coefficients: dict[int, Array] = {}
+        if node.kind != "affine":
+            coefficients[place] = (sign * (both[:, None] == np.arange(node.size)))[None]
+        else:
+            assert node.bias is not None
+            walk.add((sign[:, 0] * node.bias[both])[None], np.abs(node.bias[both])[None], 1)
+            walk.error(self.slack[place][:, both] * SLOP)
+            for part in node.parts:
+                if part.matrix is not None:
+                    found = (sign * part.matrix[both])[None]
+                else:
+                    assert part.scale is not None and part.take is not None
+                    found = np.zeros((1, len(both), self.network.nodes[part.source].size))
+                    found[0, np.arange(len(both)), part.take[both]] = sign[:, 0] * part.scale[both]
+                coefficients[part.source] = coefficients[part.source] + found if part.source in coefficients else found
+            walk.error(MORE * UNIT * SLOP * self.load[place][:, both])
+        self._walk(coefficients, place, walk)
         if walk.slope is not None:
             self._meet_box(walk.slope, walk)
-        return walk.lower(len(self.low[0]), rows.shape[1])
+        return walk.lower(len(self.low[0]), len(both))
 
-    def _walked(self, rows: Array, place: int) -> _Sum:
-        """The rows pulled back to the input."""
-        coefficients: dict[int, Array] = {place: rows}
-        walk = _Sum()
+    def _walk(self, coefficients: dict[int, Array], place: int, walk: _Sum) -> None:
+        """Coefficients of nodes up to a place pulled back to the input."""
         for at in range(place, -1, -1):
             row = coefficients.pop(at, None)
             if row is None:
@@ -159,7 +170,6 @@ class Bounds:
                 self._pull_affine(at, node, row, coefficients, walk)
             else:
                 self._pull_rectifier(at, node, row, coefficients, walk)
-        return walk
 
     def _meet_box(self, row: Array, walk: _Sum) -> None:
         up, down = np.maximum(row, 0), np.minimum(row, 0)
