@@ -20,6 +20,7 @@ from ballproof.cli import main as cli
 from oracles.onnx_nets import dense, exact, write_dense, write_property
 
 LAYERS = dense(1, 3, 12, 12, 12, 2, size=1.6)
+BOTH = "real numbers and every float32 evaluation order"
 LOW, HIGH = np.full(3, -0.5), np.full(3, 0.5)
 
 
@@ -67,8 +68,8 @@ def test_a_true_claim_is_proven_and_the_proof_checks(
 def test_what_is_proven_for_float32_is_proven_for_real_numbers_too(tmp_path: Path) -> None:
     net, claim = problem(tmp_path, 0.05)
     assert write_certificate(tmp_path / "d.gz", net, claim, 60, deployed=True).whole
-    assert check(tmp_path / "d.gz", net, claim, deployed=True).semantics == "every float32 evaluation order"
-    assert check(tmp_path / "d.gz", net, claim).semantics == "real numbers"
+    for deployed in (True, False):
+        assert check(tmp_path / "d.gz", net, claim, deployed).semantics == BOTH
 
 
 def test_a_false_claim_gets_no_proof(tmp_path: Path) -> None:
@@ -121,7 +122,18 @@ def test_mutations_of_a_good_proof_pass_or_are_refused_with_a_line(
 def mutated(lines: list[str], rng: np.random.Generator) -> list[str]:
     """One change: a line dropped, doubled, swapped, cut short, or another word in it."""
     found, at = list(lines), int(rng.integers(len(lines)))
-    words = ["p", "c", "s 0 0x0p+0", "s 2 nan", "s 1 inf", "s 9 0x0p+0", "s -1 0x0p+0", "s 0 0x1p+99999", "s 0 0x1p-1074"]
+    words = [
+        "p",
+        "k 0 0x0p+0",
+        "c",
+        "s 0 0x0p+0",
+        "s 2 nan",
+        "s 1 inf",
+        "s 9 0x0p+0",
+        "s -1 0x0p+0",
+        "s 0 0x1p+99999",
+        "s 0 0x1p-1074",
+    ]
     words += ["s 1 0x1p+300", "r 0", "r 1", "", "{}", "p p", "s", "\u0000", "s 0 1e400", '{"format": 1}', "9" * 5000]
     match int(rng.integers(5)):
         case 0:
@@ -182,7 +194,7 @@ def test_verify_writes_a_certificate_and_check_reads_it(tmp_path: Path, capsys: 
     assert (told["result"], told["certificate"]) == ("unsat", str(path))
     assert cli(["check", str(path), str(net), str(claim), "--deployed", "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["proven"] and told["semantics"] == "every float32 evaluation order"
+    assert told["proven"] and told["semantics"] == BOTH
     _, false = problem(tmp_path, -0.1)
     assert cli(["check", str(path), str(net), str(false), "--json"]) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["proven"] is False

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, roots
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots
 from ballproof.certificate.checker.network import Network, read_network
 from ballproof.certificate.checker.rounded import Bounds, Planes
 from ballproof.certificate.checker.specification import read_cases
@@ -48,6 +48,7 @@ def certificate_for(path: Path, network: Path, property_: Path, timeout: float) 
     for deployed, share in ((True, FIRST), (False, 1.0)):
         written = write_certificate(path, network, property_, share * timeout, deployed)
         if written.whole:
+            check(path, network, property_, deployed)  # raises where it does not
             return replace(written, reason="for every float32 evaluation order" if deployed else "for real numbers")
         timeout -= written.seconds
     path.unlink()
@@ -65,7 +66,14 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
     found = roots(cases, net)
     count, whole = 0, True
     with gzip.open(path, "wt", encoding="ascii", newline="\n", compresslevel=6) as file:
-        header = {"format": FORMAT, "version": VERSION, "network": net.sha256, "property": digest, "roots": len(found)}
+        header: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "network": net.sha256,
+            "property": digest,
+            "roots": len(found),
+        }
+        header["semantics"] = "deployed" if deployed else "real"
         file.write(json.dumps(header) + "\n")
         for number, root in enumerate(found):
             file.write(f"r {number}\n")
@@ -115,20 +123,24 @@ class _Search:
         low, high = np.stack([b[1] for b in batch]), np.stack([b[2] for b in batch])
         question = self.root.question
         planes = Bounds(self.network, low, high, self.deployed).planes(question.rows, question.offsets)
-        gone = refuted(planes.least, question)
         ends = clipped(low, high, planes, question)
-        width = np.maximum(high - low, 1e-300)
-        gain = (1 - (ends[1] - ends[0]) / width).max(1)
-        weight = _weight(planes, gone, question.groups)
+        gain = _gain(high - low, ends[1] - ends[0])
+        weight = _weight(planes, refuted(planes.least, question), question.groups)
         found: list[tuple[str, list[tuple[Array, Array]]]] = []
         for i in range(len(batch)):
-            if gone[i].all():
+            if ends[2][i]:
                 found.append(("p", []))
             elif gain[i] > GAIN:
-                found.append(("c", [(ends[0][i], ends[1][i])]))
+                found.append(_halved("k", ends[0][i], ends[1][i], weight[i]))
             else:
-                found.append(_halved(low[i], high[i], weight[i]))
+                found.append(_halved("s", low[i], high[i], weight[i]))
         return found
+
+
+def _gain(before: Array, after: Array) -> Array:
+    """The largest share that a width lost, `(boxes,)`."""
+    found: Array = (1 - after / np.where(before > 0, before, np.inf)).max(1, where=before > 0, initial=0.0)
+    return found
 
 
 def _weight(planes: Planes, gone: Array, groups: Array) -> Array:
@@ -138,7 +150,7 @@ def _weight(planes: Planes, gone: Array, groups: Array) -> Array:
     return found
 
 
-def _halved(low: Array, high: Array, weight: Array) -> tuple[str, list[tuple[Array, Array]]]:
+def _halved(word: str, low: Array, high: Array, weight: Array) -> tuple[str, list[tuple[Array, Array]]]:
     """Along the input on which the rows depend most; the place needs no more than the digits of float32."""
     score = (weight + 1e-3 * weight.max() + 1e-12) * (high - low)
     axis = int(score.argmax())
@@ -146,4 +158,4 @@ def _halved(low: Array, high: Array, weight: Array) -> tuple[str, list[tuple[Arr
     at = at if low[axis] < at < high[axis] else float((low[axis] + high[axis]) / 2)
     below, above = high.copy(), low.copy()
     below[axis] = above[axis] = at
-    return f"s {axis} {at.hex()}", [(low, below), (above, high)]
+    return f"{word} {axis} {at.hex()}", [(low, below), (above, high)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -23,6 +23,10 @@ from ballproof.cli.common import (
     use_threads,
 )
 from ballproof.errors import InputError
+
+if TYPE_CHECKING:
+    from ballproof.certificate.rigorous import Rigorous
+    from ballproof.evaluate import CertifySettings
 
 METHOD_HELP = (
     "interval (ibp), zonotope (deepz, ai2), dual (wong-kolter, convex-adversarial, fast-lin), crown (deeppoly), dual-interval, "
@@ -51,6 +55,12 @@ def certify(
     attack_restarts: int = 1,
     curve: Annotated[int | None, Parameter(help="Examples behind the curve of accuracy against eps; default 100.")] = None,
     memory: Annotated[int, Parameter(help="Working memory of the bounds in MiB.")] = 512,
+    rigorous: Annotated[
+        bool, Parameter(negative="", help="Count as certified only what the checker proves with all rounding errors taken off.")
+    ] = False,
+    deployed: Annotated[
+        bool, Parameter(negative="", help="With --rigorous: for every float32 evaluation order, not only in real numbers.")
+    ] = False,
     seed: int = 0,
     data_dir: DataDir = None,
     download: Download = False,
@@ -103,6 +113,8 @@ def certify(
     )
     as_graph(network, ball(norm, examples.inputs[:1], eps, settings.clip))  # refuses before anything is written
     asked = {**settings.as_dict(), "model": _named(named[0]), "data": data, "split": split, "n": len(examples.labels)}
+    checker = _checker(named, settings, deployed) if rigorous or deployed else None
+    asked |= {"rigorous": "deployed" if deployed else "real"} if checker else {}
     asked |= {"then": [_named(name) for name in named[1:]]} if cascade else {}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume)
@@ -111,7 +123,7 @@ def certify(
         if cascade:
             table = certify_cascade(stages, examples, settings, run, watch)
         else:
-            table = certify_data(network, examples, settings=settings, run=run, watch=watch)
+            table = certify_data(network, examples, settings=settings, run=run, watch=watch, rigorous=checker)
     points = accuracy_curve(network, examples, settings, curve) if curve else []
     if not cascade:
         save_twins(network, examples, table, run)
@@ -120,6 +132,19 @@ def certify(
     page = write_report([run.path, *trained], run.path / "report.html")
     told = {**totals, "report": str(page)}
     tell(json, told, _lines(told, clip))
+
+
+def _checker(named: list[str], settings: CertifySettings, deployed: bool) -> Rigorous:
+    from ballproof.certificate.checker.errors import NotModelledError
+    from ballproof.certificate.rigorous import Rigorous
+
+    path = Path(named[0])
+    if len(named) > 1 or settings.norm != "linf" or not path.is_file() or ".onnx" not in path.name:
+        raise InputError("`rigorous` is for one ONNX file and a linf ball: the checker reads nothing else")
+    try:
+        return Rigorous.of(path, settings.eps, settings.clip, deployed)
+    except NotModelledError as error:
+        raise InputError(f"`rigorous`: the checker has no rule for {error}") from error
 
 
 def _named(model: str) -> str:
@@ -138,5 +163,6 @@ def _lines(told: dict[str, object], clip: bool) -> list[str]:
         f"clean accuracy      {share['clean_accuracy']:>9}",
         f"attacked accuracy   {broken}",
         f"certified accuracy  {share['certified_accuracy']:>9}   (a lower bound: proven by `{told['method']}`)",
+        *([f"lost by rounding    {told['lost_by_rounding']:>9}"] if "lost_by_rounding" in told else []),
         f"report: {told['report']}",
     ]

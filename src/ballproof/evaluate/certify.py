@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ballproof.attacks import PGD
 from ballproof.bounds import Method, margins, method_named, stopping
+from ballproof.certificate.rigorous import Rigorous
 from ballproof.errors import InputError, SoundnessError
 from ballproof.evaluate.rows import Batches, Rows, collected, evaluating
 from ballproof.evaluate.staged import SEARCHES, Staged, staged
@@ -93,6 +94,8 @@ class Table:
         method = self.settings.method if isinstance(self.settings.method, str) else repr(self.settings.method)
         told: dict[str, Any] = {"n": n, "clean_accuracy": share["correct"], "attacked_accuracy": attacked}
         told |= {"certified_accuracy": share["certified"], "method": method, "eps": self.settings.eps}
+        if any("lost" in r for r in self.rows):
+            told["lost_by_rounding"] = sum(r["lost"] for r in self.rows)
         return told | {"norm": self.settings.norm, "seconds": sum(r["seconds"] for r in self.rows)}
 
 
@@ -104,13 +107,15 @@ def certify(
     settings: CertifySettings | None = None,
     run: Run | None = None,
     watch: Callable[[int], None] = lambda done: None,
+    rigorous: Rigorous | None = None,
     **more: Any,
 ) -> Table:
     """Proves and attacks every example of a data set, or of a loader that gives `(x, y)` batches.
 
     An example is certified only if every margin is proven positive over its whole region. An example that is both
     certified and broken raises `SoundnessError`: one of the two is wrong, and no table is printed.
-    With a run, finished rows are kept as they come and are not computed again.
+    With a run, finished rows are kept as they come and are not computed again. rigorous: an example counts as certified only if
+    the checker's own bound, with all rounding errors taken off, is positive as well.
     """
     if settings is None:
         if eps is None:
@@ -118,10 +123,19 @@ def certify(
         settings = CertifySettings(eps=eps, method=method, **more)
     asked = settings
     with evaluating(network):
-        return Table(collected(lambda x, y, i: _rows(network, x, y, i, asked), data, settings.batch, run, watch), settings)
+        return Table(
+            collected(lambda x, y, i: _rows(network, x, y, i, asked, rigorous), data, settings.batch, run, watch), settings
+        )
 
 
-def _rows(network: nn.Module | Graph, x: Tensor, y: Tensor, index: list[int], settings: CertifySettings) -> Rows:
+def _rows(
+    network: nn.Module | Graph,
+    x: Tensor,
+    y: Tensor,
+    index: list[int],
+    settings: CertifySettings,
+    rigorous: Rigorous | None = None,
+) -> Rows:
     started = time.perf_counter()
     region = ball(settings.norm, x, settings.eps, settings.clip)
     graph = as_graph(network, region)
@@ -135,6 +149,7 @@ def _rows(network: nn.Module | Graph, x: Tensor, y: Tensor, index: list[int], se
     proven, certified = found.margins, found.certified
     _alarm(certified & broken, index)
     _alarm(certified & (outputs.argmax(1) != y), index)
+    kept = _kept(rigorous, x, y, certified)
     each = (time.perf_counter() - started) / len(y)
     return [
         {
@@ -144,13 +159,25 @@ def _rows(network: nn.Module | Graph, x: Tensor, y: Tensor, index: list[int], se
             "correct": bool(outputs[i].argmax() == y[i]),
             "margins": [float(m) for m in proven[i]],
             "margin": float(proven[i].min()),
-            "certified": bool(certified[i]),
+            "certified": bool(kept[i]),
             "attacked": bool(found.broken[i]) if settings.attacks else None,
-            "by": found.by[i],
+            "by": found.by[i] if kept[i] or not certified[i] else "",
             "seconds": each,
+            **({} if rigorous is None else {"lost": bool(certified[i] & ~kept[i])}),
         }
         for i in range(len(y))
     ]
+
+
+def _kept(rigorous: Rigorous | None, x: Tensor, y: Tensor, certified: Tensor) -> Tensor:
+    """The certified examples that the checker's arithmetic certifies too."""
+    if rigorous is None or not bool(certified.any()):
+        return certified
+    at = certified.nonzero().flatten()
+    found = rigorous.margins(x[at].cpu().numpy(), y[at].cpu().numpy())
+    kept = torch.zeros_like(certified)
+    kept[at] = torch.from_numpy((found > 0).all(1)).to(kept.device)
+    return kept
 
 
 def _proven(

@@ -49,12 +49,14 @@ class Checked:
 def check(certificate: Path, network: Path, property_: Path, deployed: bool = False) -> Checked:
     """Raises `RefusedError` unless the certificate proves that no input of the property's box violates the property.
 
-    deployed: for every float32 evaluation order of the network, not only in real numbers.
+    deployed: for every float32 evaluation order of the network, not only in real numbers. A certificate that was made for that
+    is checked for that, which includes the real numbers.
     """
     net = read_network(network)
     cases, digest = read_cases(property_)
     lines = _lines(certificate)
     header = _header(lines)
+    deployed = deployed or header.get("semantics") == "deployed"
     for name, wanted in (("network", net.sha256), ("property", digest)):
         if header.get(name) != wanted:
             raise RefusedError(f"the certificate is of another {name}: {str(header.get(name))[:16]}..., not {wanted[:16]}...")
@@ -69,7 +71,7 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
         replay(net, root.low, root.high, root.question, tree, deployed)
     if next(trees, None) is not None:
         raise RefusedError("the certificate goes on behind its last tree")
-    semantics = "every float32 evaluation order" if deployed else "real numbers"
+    semantics = "real numbers and every float32 evaluation order" if deployed else "real numbers"
     return Checked(net.sha256, digest, semantics, len(found), boxes)
 
 

@@ -1,10 +1,10 @@
-"""The proof of a certificate: boxes that are halved, clipped, and at the end proven, one by one.
+"""The proof of a certificate: boxes that are clipped and split, and at the end proven, one by one.
 
-Three lines, in depth-first order with the lower half first, speak of the box on top of the stack:
+Three kinds of lines, in depth-first order with the lower half first, speak of the box on top of the stack:
 
-    p           the box is proven: of every group of rows one has a positive lower value on it
-    s DIM AT    the box is split along input DIM at AT, a hexadecimal float: `x <= AT` and `x >= AT` cover it
-    c           the box is clipped to where every row of some group may be at most 0, by the rows' own planes
+    p           proven: of every group of rows one is positive on the box, or nothing is left of the box when it is clipped
+    s DIM AT    split along input DIM at AT, a hexadecimal float: `x <= AT` and `x >= AT` cover the box
+    k DIM AT    clipped to where every row of some group may be at most 0, by the rows' own planes; then split
 
 A split needs no trust: both halves are the box's own. A clip is made anew here. So the lines can only fail to prove.
 """
@@ -45,35 +45,29 @@ class Tree:
 
 def read_tree(lines: Iterable[str], inputs: int) -> Tree:
     """The lines of one tree; raises `RefusedError` where they are no whole tree."""
-    kinds: list[int] = []
-    axes: list[int] = []
-    ats: list[float] = []
+    found: list[tuple[int, int, float]] = []
     others: list[int] = []
     waiting: list[int] = []
-    done = False
+    open_ = True
     for line in lines:
-        if done:
+        if not open_:
             raise RefusedError("a tree has more lines than boxes")
         word, *rest = line.split() or [""]
-        place = len(kinds)
-        if word == "s" and len(rest) == 2:
-            axis, at = _axis(rest[0], inputs), _number(rest[1])
-            waiting.append(place)
-            kind = SPLIT
-        elif word in ("p", "c") and not rest:
-            axis, at, kind = 0, 0.0, PROVEN if word == "p" else CLIP
+        if word in ("s", "k") and len(rest) == 2:
+            waiting.append(len(found))
+            found.append((SPLIT if word == "s" else CLIP, _axis(rest[0], inputs), _number(rest[1])))
+        elif word == "p" and not rest:
+            found.append((PROVEN, 0, 0.0))
         else:
             raise RefusedError(f"`{line[:40]}` is no line of a tree")
-        for values, value in ((kinds, kind), (axes, axis), (ats, at), (others, -1)):
-            values.append(value)  # type: ignore[arg-type]
-        if kind == PROVEN:
+        others.append(-1)
+        if word == "p":
+            open_ = bool(waiting)
             if waiting:
-                others[waiting.pop()] = place + 1
-            else:
-                done = True
-    if not done:
+                others[waiting.pop()] = len(found)
+    if open_:
         raise RefusedError(f"a tree ends with {len(waiting) + 1} boxes open: the proof is partial")
-    return Tree(np.array(kinds), np.array(axes), np.array(ats), np.array(others))
+    return Tree(*(np.array(v) for v in (*zip(*found, strict=True), others)))
 
 
 def _axis(word: str, inputs: int) -> int:
@@ -119,31 +113,26 @@ def _step(
     network: Network, places: Array, low: Array, high: Array, question: Question, tree: Tree, deployed: bool
 ) -> list[tuple[Array, Array, Array]]:
     """The children of these boxes: their places and ends."""
-    kind, found = tree.kind[places], []
-    asked = kind != SPLIT
-    if asked.any():
+    kind, low, high = tree.kind[places], low.copy(), high.copy()
+    asked = np.flatnonzero(kind != SPLIT)
+    if len(asked):
         planes = Bounds(network, low[asked], high[asked], deployed).planes(question.rows, question.offsets)
-        shut = refuted(planes.least, question).all(1)
-        wrong = (kind[asked] == PROVEN) & ~shut
-        if wrong.any():
-            at = int(places[asked][wrong][0])
-            raise RefusedError(
-                f"box {at} is not proven: its rows are only known to be above {planes.least[wrong][0].max():.6g}"
-            )
-        clips = kind[asked] == CLIP
-        if clips.any():
-            picked = Planes(planes.slope[clips], planes.offset[clips], planes.least[clips])
-            ends = clipped(low[asked][clips], high[asked][clips], picked, question)
-            found.append((places[asked][clips] + 1, *ends))
-    cut = ~asked
-    if cut.any():
-        at, axis = tree.at[places[cut]], tree.axis[places[cut]][:, None]
-        below, above = high[cut].copy(), low[cut].copy()
-        value = np.clip(at[:, None], np.take_along_axis(low[cut], axis, 1), np.take_along_axis(high[cut], axis, 1))
-        np.put_along_axis(below, axis, value, 1)
-        np.put_along_axis(above, axis, value, 1)
-        found += [(places[cut] + 1, low[cut], below), (tree.other[places[cut]], above, high[cut])]
-    return found
+        below, above, empty = clipped(low[asked], high[asked], planes, question)
+        wrong = np.flatnonzero((kind[asked] == PROVEN) & ~empty)
+        if len(wrong):
+            known = planes.least[wrong[0]].max()
+            raise RefusedError(f"box {places[asked][wrong[0]]} is not proven: its rows are only known to be above {known:.6g}")
+        low[asked], high[asked] = below, above
+    cut = kind != PROVEN
+    if not cut.any():
+        return []
+    places, low, high = places[cut], low[cut], high[cut]
+    at, axis = tree.at[places][:, None], tree.axis[places][:, None]
+    value = np.clip(at, np.take_along_axis(low, axis, 1), np.take_along_axis(high, axis, 1))
+    below, above = high.copy(), low.copy()
+    np.put_along_axis(below, axis, value, 1)
+    np.put_along_axis(above, axis, value, 1)
+    return [(places + 1, low, below), (tree.other[places], above, high)]
 
 
 def refuted(least: Array, question: Question) -> Array:
@@ -154,9 +143,10 @@ def refuted(least: Array, question: Question) -> Array:
     return found
 
 
-def clipped(low: Array, high: Array, planes: Planes, question: Question) -> tuple[Array, Array]:
-    """Boxes that hold every point at which all rows of some group are at most 0; a box without any is one point of it.
+def clipped(low: Array, high: Array, planes: Planes, question: Question) -> tuple[Array, Array, Array]:
+    """Boxes that hold every point at which all rows of some group are at most 0, and which of them hold none.
 
+    One without any such point is returned as a point of it.
     On a violation `slope · x + offset <= 0`, so `slope_d x_d <= -offset - (the least of the other terms)`.
     """
     gone = refuted(planes.least, question)
@@ -168,9 +158,9 @@ def clipped(low: Array, high: Array, planes: Planes, question: Question) -> tupl
         alive = ~gone[:, group] & (own[0] <= own[1]).all(1)
         wholes[0][alive] = np.minimum(wholes[0][alive], own[0][alive])
         wholes[1][alive] = np.maximum(wholes[1][alive], own[1][alive])
-    empty = ~(wholes[0] <= wholes[1]).all(1)
+    empty: Array = np.asarray((wholes[0] > wholes[1]).any(1))
     wholes[0][empty], wholes[1][empty] = low[empty], low[empty]
-    return wholes
+    return *wholes, empty
 
 
 def _cut(low: Array, high: Array, slope: Array, offset: Array) -> tuple[Array, Array]:
