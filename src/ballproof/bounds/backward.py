@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
@@ -244,11 +245,30 @@ def _queried(line: Line, node: Node) -> tuple[Tensor, ...]:
     return line.slopes if line.offset.ndim == len(node.shape) + 2 else tuple(s.unsqueeze(1) for s in line.slopes)
 
 
+class Bent(torch.autograd.Function):
+    """A cotangent times one slope where it is positive and another one elsewhere; gradients in few passes over the memory."""
+
+    @staticmethod
+    def forward(ctx, cotangent: Tensor, positive: Tensor, negative: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        slope = torch.where(cotangent > 0, positive, negative)
+        ctx.save_for_backward(cotangent, slope)
+        ctx.shapes = positive.shape, negative.shape
+        return cotangent * slope
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+        (cotangent, slope), (positive, negative) = ctx.saved_tensors, ctx.shapes
+        own = (gradient * slope).sum_to_size(cotangent.shape) if ctx.needs_input_grad[0] else None
+        up = (gradient * cotangent.clamp(min=0)).sum_to_size(positive) if ctx.needs_input_grad[1] else None
+        down = (gradient * cotangent.clamp(max=0)).sum_to_size(negative) if ctx.needs_input_grad[2] else None
+        return own, up, down
+
+
 def _bend(operation: Nonlinear, cotangent: Tensor, positive: Slopes, negative: Slopes, shapes) -> Slopes:  # type: ignore[no-untyped-def]
     """The positive part of the cotangent times one line's slopes, the negative part times the other's."""
     if operation.coordinatewise:
-        rest = negative[0] - positive[0]
-        return (torch.addcmul(cotangent * positive[0], cotangent.clamp(max=0), rest),)
+        return (Bent.apply(cotangent, positive[0], negative[0]),)
     up = operation.pull_slopes(cotangent.clamp(min=0), positive, shapes)
     down = operation.pull_slopes(cotangent.clamp(max=0), negative, shapes)
     return tuple(a + b for a, b in zip(up, down, strict=True))
