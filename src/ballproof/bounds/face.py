@@ -52,8 +52,13 @@ def lower_bounds(
     """Proven lower values of `coefficients · output` over the region, `(batch, query)`.
 
     coefficients: `(batch or 1, query, *output)`. Differentiable in the parameters for the methods in `TRAINABLE`.
+    Raises `InputError` for another shape.
     """
     graph, answer = as_graph(network, region), answer_of(method_named(method))
+    wanted = tuple(coefficients.shape[2:]) == tuple(graph.output_shape) and coefficients.ndim >= 2
+    if not wanted or len(coefficients) not in (1, region.batch):
+        told = f"`coefficients` has shape {tuple(coefficients.shape)}"
+        raise InputError(f"{told}, expected (1 or {region.batch}, queries, {', '.join(map(str, graph.output_shape))})")
     coefficients = coefficients.to(device=region.device, dtype=region.dtype)
     parts = [answer(graph, part, own, Budget(memory)) for part, own in _asked(graph, region, coefficients, Budget(memory))]
     found = torch.cat(parts)
