@@ -44,6 +44,8 @@ def test_a_cascade_trains_each_stage_on_what_is_not_certified_and_answers_by_all
     asked = ["--data", "digits", "--eps", "0.02", "--method", "interval", "--limit", "60", "--json", "--out"]
     both = told(capsys, "certify", str(path), *asked, str(tmp_path / "both"))
     assert both["attacked_accuracy"] is None
+    page = (tmp_path / "both" / "report.html").read_text()
+    assert "no bound of robust accuracy" in page and "the true robust accuracy is at least this" not in page
     alone = told(capsys, "certify", str(path / "stage0"), *asked, str(tmp_path / "one"), "--attack-steps", "0", "--curve", "0")
     assert alone["attacked_accuracy"] is None
     assert both["certified_accuracy"] >= alone["certified_accuracy"]  # type: ignore[operator]

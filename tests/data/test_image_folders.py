@@ -66,3 +66,12 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     write(tmp_path / "only" / "train" / "a" / "x.png", PIXELS[0])
     with pytest.raises(InputError, match="no folder `test`"):
         load(str(tmp_path / "only"), "test")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_more_than_eight_bits_are_refused_and_not_cut_off(tmp_path: Path, kind: type) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((4, 4), 200, kind)).save(tmp_path / name / "x.tiff")
+    with pytest.raises(InputError, match="8 bits"):
+        load(str(tmp_path))

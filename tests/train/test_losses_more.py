@@ -183,3 +183,9 @@ def test_the_semidefinite_loss_trains_and_refuses_other_networks() -> None:
         LOSSES["sdp"](moment(net(4, 6, 6, 3), method="sdp"))
     with pytest.raises(InputError, match="linf"):
         LOSSES["sdp"](moment(net(4, 6, 3), method="sdp", norm="l2"))
+
+
+def test_semidefinite_margins_are_no_rougher_in_mixed_precision() -> None:
+    module = net(4, 9, 3)
+    plain, mixed = (sdp_margins(moment(module, method="sdp", precision=p)) for p in ("float32", "mixed"))
+    assert torch.equal(plain, mixed)

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from ballproof.cli import main
+from ballproof.train.objective import RANK
 
 ASKED = ["--data", "digits", "--model", "mlp", "--eps", "0.02", "--epochs", "2", "--eps-until", "1", "--limit", "300"]
 ASKED += ["--batch", "64", "--threads", "1", "--json", "--device", "cpu"]
@@ -64,3 +65,9 @@ def test_processes_need_one_folder(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["train", *ASKED]) == 2
     assert "`out` is missing" in capsys.readouterr().err
+
+
+def test_processes_draw_numbers_of_their_own() -> None:
+    """torch's generator takes the lowest 32 bits of a seed."""
+    drawn = [torch.rand(4, generator=torch.Generator().manual_seed(7 + rank * RANK)).tolist() for rank in range(16)]
+    assert len({tuple(d) for d in drawn}) == 16

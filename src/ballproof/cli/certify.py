@@ -131,7 +131,7 @@ def certify(
     trained = [Path(name) for name in named if (Path(name) / CONFIG).is_file()]
     page = write_report([run.path, *trained], run.path / "report.html")
     told = {**totals, "report": str(page)}
-    tell(json, told, _lines(told, clip))
+    tell(json, told, _lines(told, clip, cascade))
 
 
 def _checker(named: list[str], settings: CertifySettings, deployed: bool) -> Rigorous:
@@ -153,7 +153,8 @@ def _named(model: str) -> str:
     return str(path.resolve()) if path.exists() else model
 
 
-def _lines(told: dict[str, object], clip: bool) -> list[str]:
+def _lines(told: dict[str, object], clip: bool, cascade: bool) -> list[str]:
+    said = "the answering network stays so; no bound for the cascade" if cascade else "a lower bound"
     cut = "cut with [0, 1]" if clip else "not cut"
     share = {k: f"{100 * float(str(v)):.2f} %" for k, v in told.items() if k.endswith("_accuracy") and v is not None}
     attacked = share.get("attacked_accuracy")
@@ -162,7 +163,7 @@ def _lines(told: dict[str, object], clip: bool) -> list[str]:
         f"{told['n']} examples, {told['norm']} ball of radius {told['eps']} in the units of the data, {cut}",
         f"clean accuracy      {share['clean_accuracy']:>9}",
         f"attacked accuracy   {broken}",
-        f"certified accuracy  {share['certified_accuracy']:>9}   (a lower bound: proven by `{told['method']}`)",
+        f"certified accuracy  {share['certified_accuracy']:>9}   ({said}: proven by `{told['method']}`)",
         *([f"lost by rounding    {told['lost_by_rounding']:>9}"] if "lost_by_rounding" in told else []),
         f"report: {told['report']}",
     ]

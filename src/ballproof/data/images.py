@@ -54,6 +54,6 @@ def _grey(file: Path) -> bool:
 
     try:
         with Image.open(file) as image:
-            return image.mode in ("1", "L", "I;16")
+            return image.mode in ("1", "L")
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"{file} holds an image that cannot be read: {error}") from error

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from ballproof.data.dataset import Dataset
 from ballproof.errors import InputError
 
+EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Pillow's modes that it turns into grey or colour without loss of range; others it cuts off silently."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -84,6 +87,9 @@ def decoded(content: bytes, mode: str, file: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        return np.asarray(Image.open(BytesIO(content)).convert(mode))
+        image = Image.open(BytesIO(content))
+        if image.mode not in EIGHT_BITS:
+            raise ValueError(f"its mode is {image.mode}, expected one of 8 bits a channel")
+        return np.asarray(image.convert(mode))
     except (OSError, SyntaxError, ValueError) as error:  # all three come from the readers of image formats
         raise InputError(f"{file} holds an image that cannot be read: {error}") from error

@@ -20,7 +20,7 @@ def accuracy_curve(network: nn.Module | Graph, data: Dataset, settings: CertifyS
 
     What is certified at a radius is certified at every smaller one, and what is broken at a radius is broken at every
     larger one, so both curves are made monotone example by example: that is a proof, not smoothing. Where the method is a
-    search the curve is of `crown`, which takes a batch at once.
+    search the curve is of `crown`, which takes a batch at once. attacked_accuracy is None where nothing was attacked.
     """
     settings = replace(settings, method="crown") if settings.searches else settings
     part = data.subset(list(range(min(limit, len(data.labels)))))
@@ -37,7 +37,7 @@ def accuracy_curve(network: nn.Module | Graph, data: Dataset, settings: CertifyS
             "eps": t.settings.eps,
             "n": len(part.labels),
             "clean_accuracy": t.totals["clean_accuracy"],
-            "attacked_accuracy": sum(s) / n,
+            "attacked_accuracy": sum(s) / n if settings.attacks else None,
             "certified_accuracy": sum(c) / n,
         }
         for t, c, s in zip(tables, certified, standing, strict=True)

@@ -53,10 +53,13 @@ def curve_chart(curve: list[dict[str, Any]], eps: float) -> str:
     """Accuracy against the radius: what is proven, what stood the attack; the truth lies between them."""
     fig, axes = figure(4.6, 2.8)
     radii = [point["eps"] for point in curve]
-    attacked = [100 * point["attacked_accuracy"] for point in curve]
+    measured = all(point["attacked_accuracy"] is not None for point in curve)
     certified = [100 * point["certified_accuracy"] for point in curve]
-    axes.fill_between(radii, certified, attacked, color="#e2e8f0", label="unknown: the truth is here")
-    axes.plot(radii, attacked, marker=".", label="attacked (upper bound)", color="#c05621")
+    upper = [100 * point["attacked_accuracy" if measured else "clean_accuracy"] for point in curve]
+    axes.fill_between(radii, certified, upper, color="#e2e8f0", label="unknown: the truth is here")
+    axes.plot(
+        radii, upper, marker=".", label="attacked (upper bound)" if measured else "clean: nothing attacked", color="#c05621"
+    )
     axes.plot(radii, certified, marker=".", label="certified (lower bound)", color="#2b6cb0")
     axes.axvline(eps, color="#1a202c", linestyle=":", linewidth=1)
     axes.set(xlabel="eps (units of the data)", ylabel="accuracy, %", ylim=(0, 101))

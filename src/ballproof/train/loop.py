@@ -183,7 +183,8 @@ class Trainer:
             first = str(error).splitlines()[0]
             raise InputError(f"the checkpoint in {self.run.path} is of another architecture: {first}") from error
         self.epoch, self.step = state["epoch"], state["step"]
-        self.seconds, self.sums = state["seconds"], list(state["sums"])
+        self.seconds = state["seconds"]
+        self.sums = list(state["sums"]) if self.ranks.lead else [0.0, 0.0, 0.0]
         self.mean = state.get("mean") or None
 
 

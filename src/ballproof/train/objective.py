@@ -20,6 +20,9 @@ from ballproof.train.regularizers import unstable, warm_up, weights_of
 LEAST = 1e-6
 """The radius at which interval bounds are penalised while the ball's own is 0."""
 
+RANK = 0x9E3779B1
+"""Between the seeds of two processes: torch's generator looks at the lowest 32 bits alone."""
+
 
 class Objective(nn.Module):
     """The loss as a module of its own, so that processes can share its backward pass."""
@@ -41,7 +44,7 @@ def objective(
     numbers are its own.
     """
     eps = config.eps_at(now)
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + round(now * 1_000_000) + rank * 2**40)
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + round(now * 1_000_000) + rank * RANK)
     x = augmented(x, config.augment, generator)
     region = ball(config.norm, x, eps, (0.0, 1.0) if config.clip else None)
     graph = training_graph(module, region, x)
