@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from ballproof.bounds import lower_bounds
+from ballproof.certificate.checker.arithmetic import Arithmetic, gamma
 from ballproof.certificate.checker.network import read_network
-from ballproof.certificate.checker.rounded import Bounds, gamma
+from ballproof.certificate.checker.rounded import Bounds
 from ballproof.networks.onnx_file import read_onnx
 from ballproof.problems import Box
 from oracles.onnx_nets import Layers, dense, exact, in_float32, write_dense
@@ -48,7 +49,7 @@ def test_planes_and_intervals_hold_in_rational_arithmetic(tmp_path: Path, kind: 
         net, rng = read_network(write_dense(tmp_path / f"{seed}.onnx", layers)), np.random.default_rng(seed)
         low, high = boxes(rng, 6, 3, width)
         rows, offsets = np.array([[1.0, -1.0], [-1.0, 0.0]]), np.array([0.25, -0.1])
-        planes = Bounds(net, low, high).planes(rows, offsets)
+        planes = Bounds(net, low, high, Arithmetic()).planes(rows[None], offsets[None])
         for b in range(6):
             for x in points(rng, low[b], high[b], 12):
                 y = exact(layers, x)
@@ -75,7 +76,12 @@ def test_at_a_point_without_error_terms_the_bound_would_be_above(tmp_path: Path)
         true = exact(layers, x)[0]
         wrong += Fraction(float(value[0])) > true
         point = x.astype(float)[None]
-        assert Fraction(float(Bounds(net, point, point).planes(np.array([[1.0, 0.0]]), np.zeros(1)).least[0, 0])) <= true
+        assert (
+            Fraction(
+                float(Bounds(net, point, point, Arithmetic()).planes(np.array([[[1.0, 0.0]]]), np.zeros((1, 1))).least[0, 0])
+            )
+            <= true
+        )
     assert wrong > 3
 
 
@@ -87,7 +93,9 @@ def test_deployed_bounds_hold_in_every_order_of_float32_sums(tmp_path: Path, kin
         net, rng = read_network(write_dense(tmp_path / f"{seed}.onnx", layers)), np.random.default_rng(seed)
         low, high = boxes(rng, 3, 3, 1e-4)
         rows = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
-        real, deployed = (Bounds(net, low, high, d).planes(rows, np.zeros(4)).least for d in (False, True))
+        real, deployed = (
+            Bounds(net, low, high, Arithmetic(d)).planes(rows[None], np.zeros((1, 4))).least for d in (False, True)
+        )
         assert bool((deployed <= real).all())
         for b in range(3):
             for x in points(rng, low[b], high[b], 12):
@@ -102,7 +110,7 @@ def test_bounds_are_as_tight_as_crown(tmp_path: Path) -> None:
     layers = dense(3, 4, 20, 20, 3)
     path = write_dense(tmp_path / "net.onnx", layers)
     low, high = boxes(np.random.default_rng(0), 5, 4, 0.3)
-    ours = Bounds(read_network(path), low, high).planes(np.eye(3), np.zeros(3)).least
+    ours = Bounds(read_network(path), low, high, Arithmetic()).planes(np.eye(3)[None], np.zeros((1, 3))).least
     graph = read_onnx(path).to(dtype=torch.float64)
     region = Box(*(e.reshape(5, *graph.input_shape) for e in (torch.from_numpy(low), torch.from_numpy(high))))
     theirs = lower_bounds(graph, region, torch.eye(3, dtype=torch.float64)[None], "crown").detach().numpy()

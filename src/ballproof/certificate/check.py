@@ -1,4 +1,4 @@
-"""python -m ballproof.certificate.check CERTIFICATE NET.onnx SPEC.vnnlib [--deployed]
+"""python -m ballproof.certificate.check CERTIFICATE NET.onnx SPEC.vnnlib [--deployed] [--exact]
 
 Checks a certificate without torch and without the rest of ballproof. Exit code 0: the claim is proven. 1: it is not.
 2: the files could not be read, or hold what the checker has no rule for.
@@ -16,20 +16,20 @@ from ballproof.certificate.checker.errors import NotModelledError, RefusedError
 def main(arguments: list[str]) -> int:
     """The command; returns the exit code."""
     files = [a for a in arguments if not a.startswith("--")]
-    if len(files) != 3 or set(arguments) - set(files) - {"--deployed"}:
+    if len(files) != 3 or set(arguments) - set(files) - {"--deployed", "--exact"}:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        found = check(Path(files[0]), Path(files[1]), Path(files[2]), deployed="--deployed" in arguments)
+        found = check(Path(files[0]), Path(files[1]), Path(files[2]), "--deployed" in arguments, "--exact" in arguments)
     except RefusedError as error:
         print(f"refused: {error}")
         return 1
     except (NotModelledError, OSError) as error:
         print(f"not checked: {error}", file=sys.stderr)
         return 2
-    print(f"proven: no input of the property's {found.roots} box{'es' if found.roots != 1 else ''} violates it")
-    print(f"network  sha256 {found.network}\nproperty sha256 {found.property}")
-    print(f"semantics: {found.semantics}; float64 with all rounding errors taken off; {found.boxes} boxes")
+    print(f"proven: {found.claim}")
+    print(f"network  sha256 {found.network}\nproperty sha256 {found.asked}")
+    print(f"semantics: {found.semantics}; {found.arithmetic}; {found.lines} lines")
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ballproof.certificate.checker.arithmetic import Arithmetic
 from ballproof.certificate.checker.network import Network, read_network
 from ballproof.certificate.checker.rounded import Bounds
 
@@ -45,6 +46,6 @@ class Rigorous:
         for i, label in enumerate(labels):
             others = np.delete(np.arange(classes), label)
             rows = np.eye(classes)[label] - np.eye(classes)[others]
-            bounds = Bounds(self.network, low[i : i + 1], high[i : i + 1], self.deployed)
-            found[i] = bounds.planes(rows, np.zeros(classes - 1)).least[0]
+            bounds = Bounds(self.network, low[i : i + 1], high[i : i + 1], Arithmetic(self.deployed))
+            found[i] = bounds.planes(rows[None], np.zeros((1, classes - 1))).least[0]
         return found

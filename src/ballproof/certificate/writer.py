@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ballproof.certificate.checker.arithmetic import Arithmetic
 from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots
 from ballproof.certificate.checker.network import Network, read_network
 from ballproof.certificate.checker.rounded import Bounds, Planes
@@ -28,6 +29,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 GAIN = 0.1
 """A clip is written where it takes off this share of some width; else it is not worth the check."""
 
+FEW_INPUTS, NEURONS = 12, 0.8
+"""Beyond so many inputs a proof by neurons is looked for first, for this share of the time."""
 
 FIRST = 0.6
 """The share of the time in which a proof for every float32 evaluation order is looked for; then one for real numbers."""
@@ -77,7 +80,7 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
         file.write(json.dumps(header) + "\n")
         for number, root in enumerate(found):
             file.write(f"r {number}\n")
-            for line in _Search(net, root, deployed, start + timeout).lines():
+            for line in _lines(net, root, deployed, start + timeout):
                 if not line:
                     whole = False
                     break
@@ -87,6 +90,18 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
                 break
     seconds = time.monotonic() - start
     return Written(whole, count, seconds, "" if whole else f"time: {timeout:g} s are over with boxes open")
+
+
+def _lines(network: Network, root: Root, deployed: bool, until: float) -> Iterator[str]:
+    """The lines of one tree; an empty one where time is over."""
+    search = _Search(network, root, deployed, until)
+    if len(root.low) > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p":
+        from ballproof.certificate.by_neurons import neuron_lines
+
+        if found := neuron_lines(network, root, Arithmetic(deployed), NEURONS * (until - time.monotonic())):
+            yield from found
+            return
+    yield from search.lines()
 
 
 class _Search:
@@ -106,7 +121,7 @@ class _Search:
                 yield ""
                 return
             batch, stack = stack[-BATCH:], stack[:-BATCH]
-            for (place, _, _), step in zip(batch, self._decided(batch), strict=True):
+            for (place, _, _), step in zip(batch, self.decided(batch), strict=True):
                 words[place] = step[0]
                 for low, high in step[1]:
                     children[place].append(len(words))
@@ -118,12 +133,13 @@ class _Search:
                 yield words[place]
                 waiting += children[place][::-1]
 
-    def _decided(self, batch: list[tuple[int, Array, Array]]) -> list[tuple[str, list[tuple[Array, Array]]]]:
+    def decided(self, batch: list[tuple[int, Array, Array]]) -> list[tuple[str, list[tuple[Array, Array]]]]:
         """Of each box its line, and the boxes that it leaves."""
         low, high = np.stack([b[1] for b in batch]), np.stack([b[2] for b in batch])
         question = self.root.question
-        planes = Bounds(self.network, low, high, self.deployed).planes(question.rows, question.offsets)
-        ends = clipped(low, high, planes, question)
+        arithmetic = Arithmetic(self.deployed)
+        planes = Bounds(self.network, low, high, arithmetic).planes(question.rows[None], question.offsets[None])
+        ends = clipped(low, high, planes, question, arithmetic)
         gain = _gain(high - low, ends[1] - ends[0])
         weight = _weight(planes, refuted(planes.least, question), question.groups)
         found: list[tuple[str, list[tuple[Array, Array]]]] = []

@@ -19,28 +19,41 @@ def check(
     deployed: Annotated[
         bool, Parameter(negative="", help="For every float32 evaluation order of the network, not only in real numbers.")
     ] = False,
+    exact: Annotated[bool, Parameter(negative="", help="In fractions; slow, for small networks.")] = False,
     json: Json = False,
 ) -> int:
     """Check a certificate of `verify --certificate`. Exit code 0 only if it proves its claim, 1 if it does not.
 
     `python -m ballproof.certificate.check` does the same without torch and without the rest of ballproof.
     """
+    import time
+
     from ballproof.certificate.checker.certificate import check as checked
     from ballproof.certificate.checker.errors import NotModelledError, RefusedError
 
+    start = time.monotonic()
     try:
-        found = checked(certificate, network, specification, deployed)
+        found = checked(certificate, network, specification, deployed, exact)
     except RefusedError as error:
-        tell(json, {"proven": False, "reason": str(error)}, [f"refused: {error}"])
+        told = {"valid": False, "reason": str(error), "seconds": round(time.monotonic() - start, 3)}
+        tell(json, told, [f"refused: {error}"])
         return 1
     except (NotModelledError, OSError) as error:
         raise InputError(f"not checked: {error}") from error
-    told = {"proven": True, "network": found.network, "property": found.property, "semantics": found.semantics}
+    told = {
+        "valid": True,
+        "claim": found.claim,
+        "semantics": found.semantics,
+        "arithmetic": found.arithmetic,
+        "network_sha256": found.network,
+        "property_sha256": found.asked,
+        "seconds": round(time.monotonic() - start, 3),
+    }
     lines = [
-        "proven: no input of the property's boxes violates it",
+        f"proven: {found.claim}",
         f"network  sha256 {found.network}",
-        f"property sha256 {found.property}",
-        f"semantics: {found.semantics}; float64 with all rounding errors taken off; {found.boxes} boxes",
+        f"property sha256 {found.asked}",
+        f"semantics: {found.semantics}; {found.arithmetic}; {found.lines} lines",
     ]
-    tell(json, {**told, "roots": found.roots, "boxes": found.boxes}, lines)
+    tell(json, {**told, "roots": found.roots, "lines": found.lines}, lines)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 
 import torch
@@ -46,10 +47,15 @@ WORK = 2**26
 
 
 class NeuronSplitting:
-    """The search on one task. state: a pass whose intervals all leaves stand on; None makes one with optimised slopes."""
+    """The search on one task. intervals: those that all leaves stand on; None finds some with optimised slopes.
 
-    def __init__(self, task: Task, state: LinearPass | None = None) -> None:
-        self.task, self.state = task, state
+    journal: leaves that are proven are added to it; intervals are not narrowed then, as splits alone must tell a leaf's.
+    """
+
+    def __init__(
+        self, task: Task, intervals: Mapping[str, Interval] | None = None, journal: list[Leaves] | None = None
+    ) -> None:
+        self.task, self.intervals, self.journal = task, intervals, journal
         self.leaves, self.before, self.exhausted = 0, 0, 0
         self.renewing, self.waiting, self.pause = False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
@@ -75,8 +81,8 @@ class NeuronSplitting:
             return self._search()
 
     def _begin(self) -> Answer | None:
-        state = self.state or tight_pass(self.task)
-        graph, intervals = _living(self.task.graph, state.intervals)
+        known = tight_pass(self.task).intervals if self.intervals is None else self.intervals
+        graph, intervals = _living(self.task.graph, known)
         self.task = task = replace(self.task, graph=graph)
         rows, offsets, self.names = _by_group(task)
         constants = {k: v.detach() for k, v in graph.constants().items()}
@@ -91,7 +97,7 @@ class NeuronSplitting:
         found = self._bounded(start, STEPS_ROOT)
         if isinstance(found, Answer):
             return found
-        self.stack, self.wide = [found] if len(found[0]) else [], found
+        self.stack, self.wide = [found] if len(found[0]) else [], None if self.journal is not None else found
         return None
 
     def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
@@ -208,6 +214,8 @@ class NeuronSplitting:
         leaves, seen = self.bounds.ascend(leaves, steps, self._cuts(leaves))
         keep = (~(leaves.bound > 0)).nonzero().flatten()
         assert seen.points is not None
+        if self.journal is not None:
+            self.journal.append(leaves[(leaves.bound > 0).nonzero().flatten()])
         if len(keep):
             points = seen.points[keep]
             bad = (margins_at(self.task, points) <= 0).nonzero().flatten()
@@ -223,6 +231,8 @@ class NeuronSplitting:
     def _finished(self, leaves: Leaves) -> Answer | None:
         """Leaves without an open neuron: their multipliers taken to the end, then a linear program for each."""
         leaves, seen = self.bounds.ascend(leaves, STEPS_LAST, self._cuts(leaves))
+        if self.journal is not None:
+            self.journal.append(leaves)
         for i in (~(leaves.bound > 0)).nonzero().flatten().tolist():
             leaf = leaves[i : i + 1]
             value, point = decided_by_lp(self.bounds, leaf, self._cuts(leaf))
@@ -233,6 +243,19 @@ class NeuronSplitting:
             if not value > 0:
                 self.exhausted += 1
         return None
+
+    def tightened(self, leaves: Leaves, steps: int) -> Leaves:
+        """The leaves with slopes, multipliers and mixes that prove as much as these steps give, not what is just enough."""
+        high = replace(leaves, bound=torch.full_like(leaves.bound, -torch.inf))
+        bounds = copy(self.bounds)
+        bounds.offsets = self.bounds.offsets - leaves.bound.abs().amax() - 1e6
+        return bounds.ascend(high, steps, self._cuts(leaves))[0]
+
+    def weights(self, leaves: Leaves) -> list[list[float]]:
+        """The weights of the rows of each leaf's group, without those that pad it."""
+        sizes = [self.task.property.groups.count(self.names[g]) for g in leaves.group.tolist()]
+        shares = (leaves.mix / leaves.mix.sum(1, keepdim=True)).tolist()
+        return [[share[0] + sum(share[n:]), *share[1:n]] for share, n in zip(shares, sizes, strict=True)]
 
     def _split(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves | None, Tensor]:
         """Both children of every leaf at the most promising of some candidates; and the leaves that have none left."""

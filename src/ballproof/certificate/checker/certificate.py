@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from ballproof.certificate.checker.arithmetic import Arithmetic
 from ballproof.certificate.checker.errors import NotModelledError, RefusedError
 from ballproof.certificate.checker.network import Network, read_network
+from ballproof.certificate.checker.neurons import Question
 from ballproof.certificate.checker.specification import Case, read_cases
-from ballproof.certificate.checker.tree import Question, read_tree, replay
+from ballproof.certificate.checker.tree import read_tree, replay
 
 FORMAT, VERSION = "ballproof certificate", 1
 
 MOST_LINES = 20_000_000
-LONGEST_LINE = 4096
+LONGEST_LINE = 2**20
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,20 +39,25 @@ class Root:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was proven: of the network and the property with these hashes, under which semantics, by how many boxes."""
+    """What was proven: of the network and the property with these hashes, under which semantics, in which arithmetic."""
 
     network: str
-    property: str
+    asked: str
     semantics: str
+    arithmetic: str
     roots: int
-    boxes: int
+    lines: int
+
+    @property
+    def claim(self) -> str:
+        return f"no input of the property's {self.roots} box{'es' if self.roots != 1 else ''} violates it"
 
 
-def check(certificate: Path, network: Path, property_: Path, deployed: bool = False) -> Checked:
-    """Raises `RefusedError` unless the certificate proves that no input of the property's box violates the property.
+def check(certificate: Path, network: Path, property_: Path, deployed: bool = False, exact: bool = False) -> Checked:
+    """Raises `RefusedError` unless the certificate proves that no input of the property's boxes violates the property.
 
     deployed: for every float32 evaluation order of the network, not only in real numbers. A certificate that was made for that
-    is checked for that, which includes the real numbers.
+    is checked for that, which includes the real numbers. exact: in fractions.
     """
     net = read_network(network)
     cases, digest = read_cases(property_)
@@ -60,19 +67,22 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
     for name, wanted in (("network", net.sha256), ("property", digest)):
         if header.get(name) != wanted:
             raise RefusedError(f"the certificate is of another {name}: {str(header.get(name))[:16]}..., not {wanted[:16]}...")
-    found = roots(cases, net)
+    arithmetic = Arithmetic(deployed, exact)
+    found, net = roots(cases, net), net.of(arithmetic.number)
     if header.get("roots") != len(found):
         raise RefusedError(f"the certificate has {str(header.get('roots'))[:16]} trees, the property {len(found)} boxes")
-    boxes = 0
+    count = 0
     trees = _trees(lines, len(found))
     for root in found:
-        tree = read_tree(next(trees), len(root.low))
-        boxes += len(tree)
-        replay(net, root.low, root.high, root.question, tree, deployed)
+        tree = read_tree(next(trees), len(root.low), root.question.count)
+        count += len(tree)
+        low, high = arithmetic.number(root.low), arithmetic.number(root.high)
+        rows, offsets = arithmetic.number(root.question.rows), arithmetic.number(root.question.offsets)
+        replay(net, low, high, Question(rows, offsets, root.question.groups), tree, arithmetic)
     if next(trees, None) is not None:
         raise RefusedError("the certificate goes on behind its last tree")
     semantics = "real numbers and every float32 evaluation order" if deployed else "real numbers"
-    return Checked(net.sha256, digest, semantics, len(found), boxes)
+    return Checked(net.sha256, digest, semantics, str(arithmetic), len(found), count)
 
 
 def roots(cases: list[Case], network: Network) -> list[Root]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from ballproof.certificate.checker.errors import NotModelledError
@@ -18,31 +19,89 @@ from ballproof.certificate.checker.errors import NotModelledError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 LARGEST = 2**27
-"""Numbers of one matrix; 1 GiB."""
+"""Numbers of one layer's weight or places; bytes of a file."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one earlier node adds to an affine one: `matrix @ x`, or `scale * x[take]` where there is no matrix."""
+    """What one earlier node, a vector of `size` numbers, adds to an affine one.
+
+    Output `o * windows + p` gets the sum over k of `weight[o, k] * x[places[p, k]]`: a matrix has one window, a convolution one
+    for each output pixel. Without a weight, output i gets `scale[i] * x[places[0, i]]`. A place of -1 is padding.
+    """
 
     source: int
-    matrix: Array | None = None
+    size: int
+    places: Array
+    weight: Array | None = None
     scale: Array | None = None
-    take: Array | None = None
 
     @cached_property
     def signed(self) -> tuple[Array, Array, Array]:
-        """The positive part, the negative part and the size of the matrix, transposed."""
-        assert self.matrix is not None
-        kinds = np.maximum(self.matrix, 0), np.minimum(self.matrix, 0), np.abs(self.matrix)
-        return tuple(np.ascontiguousarray(k.T) for k in kinds)  # type: ignore[return-value]
+        """The positive part, the negative part and the size of the weight."""
+        assert self.weight is not None
+        return np.maximum(self.weight, 0), np.minimum(self.weight, 0), np.abs(self.weight)
+
+    def applied(self, weight: Array, value: Array) -> Array:
+        """`(boxes, outputs)` from values `(boxes, size)`, by a weight of the shape of this one."""
+        windows = taken(value, self.places)
+        found: Array = np.swapaxes(windows @ weight.T, 1, 2).reshape(len(value), -1)
+        return found
+
+    def rows(self, outputs: Array) -> Array:
+        """The coefficients of some outputs, `(outputs, size)`."""
+        every = np.arange(len(outputs))
+        if self.scale is not None:
+            found = np.zeros((len(outputs), self.size + 1), self.scale.dtype)
+            found[every, self.places[0, outputs]] = self.scale[outputs]
+        else:
+            assert self.weight is not None
+            unit, window = np.divmod(outputs, len(self.places))
+            found = np.zeros((len(outputs), self.size + 1), self.weight.dtype)
+            found[every[:, None], self.places[window]] = self.weight[unit]
+        return found[:, :-1]
+
+    def pulled(self, row: Array) -> Array:
+        """Coefficients of the source's vector, `(..., size)`, from those of the outputs, `(..., outputs)`."""
+        if self.scale is not None:
+            return spread(row * self.scale, self.places[0], self.size)
+        assert self.weight is not None
+        if len(self.places) == 1:
+            return spread(row @ self.weight, self.places[0], self.size)
+        many = row.reshape(-1, *row.shape[-1:])
+        found = np.zeros((self.size + 1, len(many)), row.dtype)
+        wide = self.weight.T @ many.T.reshape(-1, len(self.places), len(many)).swapaxes(0, 1)
+        for places, value in zip(self.places, wide, strict=True):  # a window has no place twice but padding
+            found[places] += value
+        return np.ascontiguousarray(found[:-1].T).reshape(*row.shape[:-1], self.size)
+
+
+def taken(value: Array, places: Array) -> Array:
+    """The numbers at these places of each vector, `(boxes, *places)`; padding is 0."""
+    if places.size == value.shape[1] and bool((places.ravel() == np.arange(value.shape[1])).all()):
+        return value.reshape(len(value), *places.shape)
+    padded = np.concatenate([value, np.zeros((len(value), 1), value.dtype)], 1)
+    return padded[:, places]
+
+
+def spread(row: Array, places: Array, size: int) -> Array:
+    """The sum of what is meant for each place, `(..., size)`, of numbers `(..., places)`."""
+    if len(places) == size and bool((places == np.arange(size)).all()):
+        return row
+    found = np.zeros((*row.shape[:-1], size + 1), row.dtype)
+    if len(np.unique(places)) == len(places):
+        found[..., places] = row
+    else:
+        for k, place in enumerate(places):
+            found[..., place] += row[..., k]
+    return found[..., :-1]
 
 
 @dataclass(frozen=True)
 class Node:
     """An affine node: the sum of its parts and `bias (size,)`; a rectifier: `max(x[take], 0)` of its one part; or the input.
 
-    terms: products added for one number, at most; of an affine node.
+    terms: numbers added for one output, at most; of an affine node.
     """
 
     kind: str
@@ -50,6 +109,11 @@ class Node:
     parts: tuple[Part, ...] = ()
     bias: Array | None = None
     terms: int = 0
+
+    @property
+    def take(self) -> Array:
+        """Of a rectifier, the places of its arguments in the vector of its source."""
+        return np.asarray(self.parts[0].places[0])
 
 
 @dataclass(frozen=True)
@@ -60,7 +124,7 @@ class View:
     index: Array
 
 
-@dataclass
+@dataclass(frozen=True)
 class Network:
     """nodes: in an order in which each comes after what it uses; the first is the input, `output` gives the last value."""
 
@@ -68,17 +132,32 @@ class Network:
     output: View
     sha256: str
 
+    def of(self, number: Any) -> Network:
+        """The same network with `number` done to every array of its weights."""
+        change = lambda value: None if value is None else number(value)  # noqa: E731
+        parts = [tuple(replace(p, weight=change(p.weight), scale=change(p.scale)) for p in n.parts) for n in self.nodes]
+        return replace(self, nodes=[replace(n, parts=p, bias=change(n.bias)) for n, p in zip(self.nodes, parts, strict=True)])
+
 
 def unpacked(path: Path) -> bytes:
     """The content of a file, unpacked if its name ends in `.gz`."""
-    content = path.read_bytes()
-    return gzip.decompress(content) if path.suffix == ".gz" else content
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except (EOFError, ValueError) as error:
+        raise NotModelledError(f"{path.name}, which is damaged: {error}") from error
+    if len(content) > LARGEST:
+        raise NotModelledError(f"{path.name}, a file of more than {LARGEST} bytes")
+    return content
 
 
 def read_network(path: Path) -> Network:
     """The network of a file. Raises `NotModelledError` for what this checker has no rule for."""
     content = unpacked(path)
-    return _Reading(onnx.load_from_string(content)).run(hashlib.sha256(content).hexdigest())
+    try:
+        return _Reading(onnx.load_from_string(content)).run(hashlib.sha256(content).hexdigest())
+    except (DecodeError, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise NotModelledError(f"this file: {type(error).__name__}: {str(error)[:200]}") from error
 
 
 def _used(nodes: list[Node], output: View, sha256: str) -> Network:
@@ -95,70 +174,73 @@ def _used(nodes: list[Node], output: View, sha256: str) -> Network:
 
 
 class _Reading:
-    """One walk through the file."""
+    """One walk through the file. A rule is named as its operation, and takes the node, its operands and its attributes."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
-        self.constants: dict[str, Array] = {i.name: numpy_helper.to_array(i) for i in self.graph.initializer}
-        self.views: dict[str, View] = {}
+        self.known: dict[str, View | Array] = {}
         self.nodes: list[Node] = []
 
     def run(self, sha256: str) -> Network:
-        (entry,) = [i for i in self.graph.input if i.name not in self.constants]
-        shape = [d.dim_value or 1 for d in entry.type.tensor_type.shape.dim]
+        if self.graph.sparse_initializer:
+            raise NotModelledError("sparse weights")
+        for constant in self.graph.initializer:
+            self._learn(constant.name, numpy_helper.to_array(constant))
+        entries = [i for i in self.graph.input if i.name not in self.known]
+        if len(entries) != 1 or len(self.graph.output) != 1 or len(self.graph.input) != 1 + len(self._defaults()):
+            raise NotModelledError("a network of several inputs or outputs")
+        kind = entries[0].type.tensor_type
+        if kind.elem_type != onnx.TensorProto.FLOAT:
+            raise NotModelledError("an input that is not of float32 numbers")
+        shape = [d.dim_value or 1 for d in kind.shape.dim]
         count = int(np.prod(shape))
         self.nodes.append(Node("input", count))
-        self.views[entry.name] = View(0, np.arange(count).reshape(shape))
+        self._learn(entries[0].name, View(0, np.arange(count).reshape(shape)))
         for node in self.graph.node:
             rule = getattr(self, f"_{node.op_type.lower()}", None)
-            if rule is None:
+            if rule is None or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
                 raise NotModelledError(f"the operation {node.op_type} (`{node.name}`)")
             given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-            found = rule(node, given)
-            if isinstance(found, View):
-                self.views[node.output[0]] = found
-            else:
-                self.constants[node.output[0]] = found
-        if len(self.graph.output) != 1 or self.graph.output[0].name not in self.views:
-            raise NotModelledError("a network of several outputs, or of one that does not depend on the input")
-        return _used(self.nodes, self.views[self.graph.output[0].name], sha256)
+            self._learn(node.output[0], rule([self.known[name] for name in node.input if name], **given))
+        output = self.known[self.graph.output[0].name]
+        if not isinstance(output, View):
+            raise NotModelledError("an output that does not depend on the input")
+        return _used(self.nodes, output, sha256)
 
-    def _operand(self, name: str) -> View | Array:
-        return self.views[name] if name in self.views else self.constants[name]
+    def _defaults(self) -> list[str]:
+        """Inputs of the file that have a value in it."""
+        return [i.name for i in self.graph.input if i.name in self.known]
 
-    def _view(self, name: str) -> View:
-        if name not in self.views:
-            raise NotModelledError(f"an operation on the constant `{name}` alone")
-        return self.views[name]
+    def _learn(self, name: str, value: View | Array) -> None:
+        if name in self.known:
+            raise NotModelledError(f"the name `{name}` for two values")
+        if not isinstance(value, View) and value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise NotModelledError(f"`{name}`, which holds numbers that are not finite")
+        self.known[name] = value
 
-    def _constant(self, node: onnx.NodeProto, given: dict[str, Any]) -> Array:
-        if "value" not in given:
-            raise NotModelledError("a Constant without a tensor")
-        return numpy_helper.to_array(given["value"])
+    def _constant(self, operands: list[View | Array], value: onnx.TensorProto) -> Array:
+        return numpy_helper.to_array(value)
 
-    def _identity(self, node: onnx.NodeProto, given: dict[str, Any]) -> View | Array:
-        return self._operand(node.input[0])
+    def _identity(self, operands: list[View | Array]) -> View | Array:
+        return operands[0]
 
-    def _moved(self, name: str, index: Any) -> View | Array:
-        """The same numbers in another shape or order."""
-        value = self._operand(name)
-        return View(value.node, index(value.index)) if isinstance(value, View) else index(value)
+    def _flatten(self, operands: list[View | Array], axis: int = 1) -> View | Array:
+        return _moved(operands[0], lambda i: i.reshape(int(np.prod(i.shape[:axis])), -1))
 
-    def _flatten(self, node: onnx.NodeProto, given: dict[str, Any]) -> View | Array:
-        axis = given.get("axis", 1)
-        return self._moved(node.input[0], lambda i: i.reshape(int(np.prod(i.shape[:axis])), -1))
+    def _reshape(self, operands: list[View | Array], allowzero: int = 0) -> View | Array:
+        shape = operands[1]
+        if allowzero or isinstance(shape, View):
+            raise NotModelledError("a Reshape of this form")
+        target = [int(n) for n in shape]
+        return _moved(operands[0], lambda i: i.reshape([i.shape[k] if n == 0 else n for k, n in enumerate(target)]))
 
-    def _reshape(self, node: onnx.NodeProto, given: dict[str, Any]) -> View | Array:
-        target = [int(n) for n in self.constants[node.input[1]]]
-        return self._moved(node.input[0], lambda i: i.reshape([i.shape[k] if n == 0 else n for k, n in enumerate(target)]))
+    def _transpose(self, operands: list[View | Array], perm: list[int] | None = None) -> View | Array:
+        return _moved(operands[0], lambda i: i.transpose(perm))
 
-    def _transpose(self, node: onnx.NodeProto, given: dict[str, Any]) -> View | Array:
-        return self._moved(node.input[0], lambda i: i.transpose(given.get("perm")))
-
-    def _relu(self, node: onnx.NodeProto, given: dict[str, Any]) -> View:
-        value = self._view(node.input[0])
+    def _relu(self, operands: list[View | Array]) -> View:
+        value = _view(operands[0])
         take = value.index.ravel()
-        self.nodes.append(Node("relu", len(take), (Part(value.node, take=take),)))
+        self.nodes.append(Node("relu", len(take), (Part(value.node, self.nodes[value.node].size, take[None]),)))
         return View(len(self.nodes) - 1, np.arange(len(take)).reshape(value.index.shape))
 
     def _affine(self, shape: tuple[int, ...], parts: list[Part], bias: Array, terms: int) -> View:
@@ -166,99 +248,115 @@ class _Reading:
         self.nodes.append(Node("affine", size, tuple(parts), np.asarray(bias, np.float64).ravel(), terms))
         return View(len(self.nodes) - 1, np.arange(size).reshape(shape))
 
-    def _add(self, node: onnx.NodeProto, given: dict[str, Any], sign: float = 1.0) -> View | Array:
-        first, second = (self._operand(n) for n in node.input)
-        if not isinstance(first, View) and not isinstance(second, View):
-            raise NotModelledError(f"{node.op_type} of constants")
-        shape = np.broadcast_shapes(*(v.index.shape if isinstance(v, View) else v.shape for v in (first, second)))
+    def _part(self, value: View, places: Array, weight: Array | None = None, scale: Array | None = None) -> Part:
+        if max(places.size, 0 if weight is None else weight.size) > LARGEST:
+            raise NotModelledError(f"a layer of more than {LARGEST} numbers")
+        return Part(value.node, self.nodes[value.node].size, places, weight, scale)
+
+    def _add(self, operands: list[View | Array], sign: float = 1.0) -> View:
+        first, second = operands
+        shape = np.broadcast_shapes(*(v.index.shape if isinstance(v, View) else v.shape for v in operands))
         size, parts, bias = int(np.prod(shape)), [], np.zeros(shape)
         for value, factor in ((first, 1.0), (second, sign)):
             if isinstance(value, View):
-                take = np.broadcast_to(value.index, shape).ravel()
-                parts.append(Part(value.node, scale=np.full(size, factor), take=take))
+                take = np.broadcast_to(value.index, shape).reshape(1, -1)
+                parts.append(self._part(value, take, scale=np.full(size, factor)))
             else:
-                bias = bias + factor * value.astype(np.float64)
+                bias = bias + factor * _floats(value)
+        if not parts:
+            raise NotModelledError("a sum of constants")
         value = first if isinstance(first, View) else second
-        if len(parts) == 1 and (sign > 0 or value is first) and (joined := self._joined(value, shape, bias)):
+        if len(parts) == 1 and (sign > 0 or value is first) and (joined := self._joined(_view(value), shape, bias)):
             return joined
-        return self._affine(shape, parts, bias, len(parts))
+        return self._affine(shape, parts, bias, 2)
 
-    def _joined(self, value: View | Array, shape: tuple[int, ...], bias: Array) -> View | None:
-        """The matrix product before a bias and the bias as one node, where that is exact."""
-        assert isinstance(value, View)
+    def _joined(self, value: View, shape: tuple[int, ...], bias: Array) -> View | None:
+        """The matrix product before a bias and the bias as one node."""
         node = self.nodes[value.node]
-        whole = value.index.shape == shape and bool((value.index.ravel() == np.arange(node.size)).all())
+        whole = value.index.shape == shape and bool((value.index.ravel() == np.arange(value.index.size)).all())
         if node.kind != "affine" or not whole or node.size != value.index.size or node.bias is None or node.bias.any():
             return None
         self.nodes.append(replace(node, bias=bias.ravel(), terms=node.terms + 1))
         return View(len(self.nodes) - 1, value.index)
 
-    def _sub(self, node: onnx.NodeProto, given: dict[str, Any]) -> View | Array:
-        return self._add(node, given, -1.0)
+    def _sub(self, operands: list[View | Array]) -> View:
+        return self._add(operands, -1.0)
 
-    def _mul(self, node: onnx.NodeProto, given: dict[str, Any]) -> View:
-        first, second = (self._operand(n) for n in node.input)
-        value, factor = (first, second) if isinstance(first, View) else (second, first)
+    def _mul(self, operands: list[View | Array]) -> View:
+        value, factor = operands if isinstance(operands[0], View) else operands[::-1]
         if not isinstance(value, View) or isinstance(factor, View):
             raise NotModelledError("a product of two tensors that both depend on the input, or of two constants")
         shape = np.broadcast_shapes(value.index.shape, factor.shape)
-        take = np.broadcast_to(value.index, shape).ravel()
-        scale = np.broadcast_to(factor.astype(np.float64), shape).ravel()
-        return self._affine(shape, [Part(value.node, scale=scale, take=take)], np.zeros(shape), 1)
+        take = np.broadcast_to(value.index, shape).reshape(1, -1)
+        scale = np.broadcast_to(_floats(factor), shape).ravel()
+        return self._affine(shape, [self._part(value, take, scale=scale)], np.zeros(shape), 1)
 
-    def _placed(self, value: View, weight: Array, index: Array) -> Array:
-        """The matrix whose row r holds `weight[r]` at the places `index[r]` of the node's vector."""
-        size = self.nodes[value.node].size
-        if weight.shape[0] * size > LARGEST:
-            raise NotModelledError(f"a layer of {weight.shape[0]} x {size} numbers")
-        matrix = np.zeros((weight.shape[0], size))
-        np.add.at(matrix, (np.arange(len(weight))[:, None], index), weight)
-        return matrix
-
-    def _matmul(self, node: onnx.NodeProto, given: dict[str, Any]) -> View:
-        first, second = (self._operand(n) for n in node.input)
-        if isinstance(first, View) and not isinstance(second, View) and second.ndim == 2 and first.index.ndim <= 2:
-            return self._product(first, second.T, np.zeros(second.shape[1]))
-        raise NotModelledError("a matrix product of this form")
-
-    def _product(self, value: View, weight: Array, bias: Array) -> View:
-        """weight `(out, in)` on the last axis of a view of one row."""
+    def _product(self, value: View, weight: Array, bias: Array, shape: tuple[int, ...]) -> View:
+        """weight `(out, in)` on all numbers of a view."""
         if value.index.size != weight.shape[1]:
             raise NotModelledError("a matrix product on several rows")
-        index = np.broadcast_to(value.index.ravel(), weight.shape)
-        matrix = self._placed(value, weight.astype(np.float64), index)
-        shape = (*value.index.shape[:-1], weight.shape[0])
-        return self._affine(shape, [Part(value.node, matrix)], np.broadcast_to(bias, (weight.shape[0],)), weight.shape[1])
+        part = self._part(value, value.index.reshape(1, -1), _floats(weight))
+        return self._affine(shape, [part], np.broadcast_to(_floats(bias), (weight.shape[0],)), weight.shape[1] + 1)
 
-    def _gemm(self, node: onnx.NodeProto, given: dict[str, Any]) -> View:
-        if given.get("alpha", 1.0) != 1.0 or given.get("beta", 1.0) != 1.0 or given.get("transA", 0):
-            raise NotModelledError("a Gemm with alpha, beta or transA")
-        weight = self.constants[node.input[1]]
-        bias = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(1)
-        return self._product(self._view(node.input[0]), weight if given.get("transB", 0) else weight.T, bias.ravel())
+    def _matmul(self, operands: list[View | Array]) -> View:
+        first, second = operands
+        if isinstance(first, View) and not isinstance(second, View) and second.ndim == 2 and first.index.ndim <= 2:
+            return self._product(first, second.T, np.zeros(1, np.float32), (*first.index.shape[:-1], second.shape[1]))
+        if isinstance(second, View) and not isinstance(first, View) and first.ndim == 2 and second.index.ndim == 2:
+            return self._product(second, first, np.zeros(1, np.float32), (len(first), second.index.shape[1]))
+        raise NotModelledError("a matrix product of this form")
 
-    def _conv(self, node: onnx.NodeProto, given: dict[str, Any]) -> View:
-        value, weight = self._view(node.input[0]), self.constants[node.input[1]].astype(np.float64)
-        plain = given.get("group", 1) == 1 and given.get("auto_pad", b"NOTSET") == b"NOTSET"
-        if value.index.ndim != 4 or value.index.shape[0] != 1 or not plain:
-            raise NotModelledError("a convolution that is not of one image in two dimensions, of one group")
-        out, _, height, width = weight.shape
-        top, left, bottom, right = given.get("pads", [0, 0, 0, 0])
-        (down, across), (high, wide) = given.get("strides", [1, 1]), given.get("dilations", [1, 1])
-        padded = np.pad(value.index[0] + 1, ((0, 0), (top, bottom), (left, right)))  # 0 is padding
-        rows = (padded.shape[1] - high * (height - 1) - 1) // down + 1
-        columns = (padded.shape[2] - wide * (width - 1) - 1) // across + 1
-        corners = [(r * down, c * across) for r in range(rows) for c in range(columns)]
+    def _gemm(
+        self, operands: list[View | Array], alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0
+    ) -> View:
+        value, weight, *rest = operands
+        bias = rest[0] if rest else np.zeros(1, np.float32)
+        if alpha != 1.0 or beta != 1.0 or transA or isinstance(weight, View) or isinstance(bias, View):
+            raise NotModelledError("a Gemm with alpha, beta, transA, or without constant weights")
+        weight = weight if transB else weight.T
+        return self._product(_view(value), weight, bias.ravel(), (1, len(weight)))
+
+    def _conv(
+        self,
+        operands: list[View | Array],
+        pads: tuple[int, ...] = (0, 0, 0, 0),
+        strides: tuple[int, ...] = (1, 1),
+        dilations: tuple[int, ...] = (1, 1),
+        group: int = 1,
+        auto_pad: bytes = b"NOTSET",
+        kernel_shape: tuple[int, ...] | None = None,
+    ) -> View:
+        value, weight, *rest = operands
+        if isinstance(weight, View) or any(isinstance(r, View) for r in rest) or weight.ndim != 4:
+            raise NotModelledError("a convolution that is not in two dimensions with constant weights")
+        pixels, (out, channels, height, width) = _view(value).index, weight.shape
+        plain = group == 1 and auto_pad == b"NOTSET" and pixels.ndim == 4 and pixels.shape[:2] == (1, channels)
+        if not plain or min(pads) < 0 or (kernel_shape is not None and tuple(kernel_shape) != (height, width)):
+            raise NotModelledError("a convolution of groups, of several images, or with padding that is not written out")
+        (top, left, bottom, right), (down, across), (high, wide) = pads, strides, dilations
+        padded = np.pad(pixels[0], ((0, 0), (top, bottom), (left, right)), constant_values=-1)
         tall, broad = high * (height - 1) + 1, wide * (width - 1) + 1
-        windows = np.stack([padded[:, r : r + tall : high, c : c + broad : wide].ravel() for r, c in corners])
-        size = self.nodes[value.node].size
-        if out * rows * columns * size > LARGEST:
-            raise NotModelledError(f"a convolution of {out * rows * columns} x {size} numbers")
-        matrix = np.zeros((out, rows * columns, size + 1))
-        flat = weight.reshape(out, -1)
-        for place in range(rows * columns):
-            matrix[:, place, windows[place]] = flat  # padding's own column is dropped below
-        matrix = np.ascontiguousarray(matrix[:, :, 1:]).reshape(-1, size)
-        bias = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(out)
-        shape = (1, out, rows, columns)
-        return self._affine(shape, [Part(value.node, matrix)], np.repeat(bias, rows * columns), flat.shape[1])
+        views = np.lib.stride_tricks.sliding_window_view(padded, (tall, broad), (1, 2))[:, ::down, ::across, ::high, ::wide]
+        _, rows, columns, _, _ = views.shape
+        places = views.transpose(1, 2, 0, 3, 4).reshape(rows * columns, -1)
+        part = self._part(_view(value), places, _floats(weight).reshape(out, -1))
+        bias = np.repeat(_floats(rest[0]).reshape(out), rows * columns) if rest else np.zeros(out * rows * columns)
+        return self._affine((1, out, rows, columns), [part], bias, places.shape[1] + 1)
+
+
+def _view(value: View | Array) -> View:
+    if not isinstance(value, View):
+        raise NotModelledError("an operation on constants alone")
+    return value
+
+
+def _floats(value: Any) -> Array:
+    """Numbers of the file in float64, which holds them exactly."""
+    if value.dtype != np.float32:
+        raise NotModelledError(f"weights of type {value.dtype}")
+    return np.asarray(value, np.float64)
+
+
+def _moved(value: View | Array, index: Any) -> View | Array:
+    """The same numbers in another shape or order."""
+    return View(value.node, index(value.index)) if isinstance(value, View) else index(value)

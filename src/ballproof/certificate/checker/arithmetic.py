@@ -1,0 +1,92 @@
+"""In which numbers the checker computes: float64 with every rounding error bounded, or fractions without any.
+
+`gamma(n)` bounds the relative error of a sum of n products in any order (Higham 2002, section 3.1); in fractions it is 0.
+Constants of the walks are whole numbers, for a float would turn every fraction that it meets into a float.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ballproof.certificate.checker.errors import RefusedError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+UNIT, UNIT32 = 2.0**-53, 2.0**-24
+TINY, TINY32 = 2.0**-1000, 2.0**-126
+"""What underflow may cost one operation, in float32 where small results are flushed to zero too. The first is far more than
+float64 needs, and far less than any margin."""
+
+SLOP = 1 + 2.0**-20
+"""Sums of error terms are themselves rounded, by less than this factor up to 2^32 terms."""
+
+MORE = 16
+"""Roundings beyond those of a sum's own terms: scaling, and adding up what several users of a node send back."""
+
+
+def gamma(count: int, unit: float = UNIT) -> float:
+    """An upper value of `n u / (1 - n u)`."""
+    return SLOP * count * unit / (1 - count * unit)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """exact: fractions. deployed: what float32 may lose in the network itself is taken off as well."""
+
+    deployed: bool = False
+    exact: bool = False
+
+    def __str__(self) -> str:
+        return "exact rational arithmetic" if self.exact else "float64 with all rounding errors taken off"
+
+    @property
+    def slop(self) -> Any:
+        return 1 if self.exact else SLOP
+
+    @property
+    def tiny(self) -> Any:
+        return 0 if self.exact else TINY
+
+    def gamma(self, count: int) -> Any:
+        return 0 if self.exact else gamma(count + MORE)
+
+    def lost(self, load: Array, terms: int) -> Array:
+        """What float32 may be off in sums of so many terms whose absolute values add up to `load`."""
+        if not self.deployed:
+            return 0 * load
+        number = Fraction if self.exact else float
+        share = number(terms + 1) * number(UNIT32) / (1 - number(terms + 1) * number(UNIT32))
+        found: Array = load * (share * self.slop * self.slop) + (2 * terms + 4) * number(TINY32)
+        return found
+
+    def number(self, value: Array) -> Array:
+        """Numbers of a file, in this arithmetic."""
+        if not self.exact:
+            return np.asarray(value, np.float64)
+        found = np.empty(value.shape, object)
+        found[...] = np.vectorize(Fraction, otypes=[object])(value) if value.size else value
+        return found
+
+    def down(self, value: Array) -> Array:
+        """At most the value that was rounded to this one."""
+        return value if self.exact else np.nextafter(value, -np.inf)
+
+    def up(self, value: Array) -> Array:
+        """At least the value that was rounded to this one."""
+        return value if self.exact else np.nextafter(value, np.inf)
+
+    def shorter(self, value: Array) -> Array:
+        """Near the value, of few digits."""
+        return self.number(np.asarray(value, np.float64)) if self.exact else value
+
+    def settled(self, value: Array) -> Array:
+        """The value. Raises `RefusedError` where it overflowed; in fractions no float may have come in."""
+        if self.exact:
+            assert all(isinstance(v, (int, Fraction)) for v in value.ravel()), "a float among fractions"
+        elif not np.isfinite(value).all():
+            raise RefusedError("numbers overflow on this box")
+        return value
