@@ -198,7 +198,7 @@ def test_verify_writes_a_certificate_and_check_reads_it(tmp_path: Path, capsys: 
     _, false = problem(tmp_path, -0.1)
     assert cli(["check", str(path), str(net), str(false), "--json"]) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["valid"] is False
-    assert cli(["check", str(tmp_path / "absent"), str(net), str(claim)]) == 1
+    assert cli(["check", str(tmp_path / "absent"), str(net), str(claim)]) == 2
     assert cli(["check", str(path), str(tmp_path / "absent"), str(claim)]) == 2
     capsys.readouterr()
     assert cli(["verify", str(net), str(false), "--certificate", str(tmp_path / "none.gz"), "--json"]) == 0

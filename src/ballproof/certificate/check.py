@@ -1,7 +1,7 @@
-"""python -m ballproof.certificate.check CERTIFICATE NET.onnx SPEC.vnnlib [--deployed] [--exact]
+"""python -m ballproof.certificate.check FILE NET.onnx SPEC.vnnlib [--deployed] [--exact]
 
-Checks a certificate without torch and without the rest of ballproof. Exit code 0: the claim is proven. 1: it is not.
-2: the files could not be read, or hold what the checker has no rule for.
+Checks a certificate, or a counterexample in a file of results, without torch and without the rest of ballproof.
+Exit code 0: the claim is proven. 1: it is not. 2: the files could not be read, or hold what the checker has no rule for.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ballproof.certificate.checker.certificate import check
 from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+from ballproof.certificate.checker.point import check_file
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        found = check(Path(files[0]), Path(files[1]), Path(files[2]), "--deployed" in arguments, "--exact" in arguments)
+        found = check_file(Path(files[0]), Path(files[1]), Path(files[2]), "--deployed" in arguments, "--exact" in arguments)
     except RefusedError as error:
         print(f"refused: {error}")
         return 1

@@ -12,7 +12,7 @@ from ballproof.errors import InputError
 
 
 def check(
-    certificate: Path,
+    certificate: Annotated[Path, Parameter(help="Of `verify --certificate`; or a counterexample of `verify --results`.")],
     network: Annotated[Path, Parameter(help="The ONNX file, .gz or not.")],
     specification: Annotated[Path, Parameter(help="The VNN-LIB file, .gz or not.")],
     *,
@@ -22,18 +22,18 @@ def check(
     exact: Annotated[bool, Parameter(negative="", help="In fractions; slow, for small networks.")] = False,
     json: Json = False,
 ) -> int:
-    """Check a certificate of `verify --certificate`. Exit code 0 only if it proves its claim, 1 if it does not.
+    """Check a certificate, or a counterexample. Exit code 0 only if it proves its claim, 1 if it does not.
 
     `python -m ballproof.certificate.check` does the same without torch and without the rest of ballproof.
     """
     import time
 
-    from ballproof.certificate.checker.certificate import check as checked
     from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+    from ballproof.certificate.checker.point import check_file
 
     start = time.monotonic()
     try:
-        found = checked(certificate, network, specification, deployed, exact)
+        found = check_file(certificate, network, specification, deployed, exact)
     except RefusedError as error:
         told = {"valid": False, "reason": str(error), "seconds": round(time.monotonic() - start, 3)}
         tell(json, told, [f"refused: {error}"])

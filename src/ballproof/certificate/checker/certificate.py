@@ -41,16 +41,13 @@ class Root:
 class Checked:
     """What was proven: of the network and the property with these hashes, under which semantics, in which arithmetic."""
 
+    claim: str
     network: str
     asked: str
     semantics: str
     arithmetic: str
     roots: int
     lines: int
-
-    @property
-    def claim(self) -> str:
-        return f"no input of the property's {self.roots} box{'es' if self.roots != 1 else ''} violates it"
 
 
 def check(certificate: Path, network: Path, property_: Path, deployed: bool = False, exact: bool = False) -> Checked:
@@ -82,7 +79,8 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
     if next(trees, None) is not None:
         raise RefusedError("the certificate goes on behind its last tree")
     semantics = "real numbers and every float32 evaluation order" if deployed else "real numbers"
-    return Checked(net.sha256, digest, semantics, str(arithmetic), len(found), count)
+    claim = f"no input of the property's {len(found)} box{'es' if len(found) != 1 else ''} violates it"
+    return Checked(claim, net.sha256, digest, semantics, str(arithmetic), len(found), count)
 
 
 def roots(cases: list[Case], network: Network) -> list[Root]:
@@ -116,7 +114,10 @@ def _question(cases: list[Case], outputs: int) -> Question:
 
 def _down(value: Fraction) -> float:
     """The largest float that is not above."""
-    near = float(value)
+    try:
+        near = float(value)
+    except OverflowError:
+        raise NotModelledError("a number in a property that is too large") from None
     return near if Fraction(near) <= value else float(np.nextafter(near, -np.inf))
 
 
