@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from ballproof.bounds import margins
+from ballproof.certificate.checker.certificate import check
 from ballproof.certificate.rigorous import Rigorous
 from ballproof.cli import main
 from ballproof.data import Dataset
@@ -52,6 +54,24 @@ def test_margins_are_below_crown_and_above_nothing_that_the_ball_holds(
             label = int(own.labels[i])
             others = [k for k in range(3) if k != label]
             assert all(float(y[label] - y[k]) >= found[False][i, n] for n, k in enumerate(others))
+
+
+def test_certificates_of_examples_are_files_that_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Examples that need splits too: `bab` certifies more than lines of slope 0 or 1, and each has a file that checks."""
+    layers = dense(4, 2, 24, 24, 24, 24, 2, size=1.8)
+    path, folder = write_dense(tmp_path / "net.onnx", layers), tmp_path / "proofs"
+    asked = ["--data", "points", "--eps", "0.08", "--method", "bab", "--curve", "0", "--json"]
+    assert main(["certify", str(path), *asked, "--certificates", str(folder), "--out", str(tmp_path / "a")]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    proofs = sorted(folder.glob("*.certificate.gz"))
+    assert len(proofs) == round(told["certified_accuracy"] * told["n"]) > 2 and told["lost_by_rounding"] == 0
+    text = [gzip.decompress(p.read_bytes()).decode() for p in proofs]
+    assert any("\ns " in t or "\nk " in t or "\nq " in t for t in text)
+    for proof in proofs:
+        claim = proof.with_name(proof.name.replace(".certificate.gz", ".vnnlib"))
+        assert check(proof, path, claim).claim == "no input of the property's 1 box violates it"
+        assert main(["verify", str(path), str(claim), "--timeout", "20"]) == 0
+        assert capsys.readouterr().out.startswith("unsat")
 
 
 def test_rows_that_rounding_takes_are_told(tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ def certify(
     deployed: Annotated[
         bool, Parameter(negative="", help="With --rigorous: for every float32 evaluation order, not only in real numbers.")
     ] = False,
+    certificates: Annotated[
+        Path | None, Parameter(help="With --rigorous: write the property and the certificate of each certified example here.")
+    ] = None,
     seed: int = 0,
     data_dir: DataDir = None,
     download: Download = False,
@@ -113,7 +116,7 @@ def certify(
     )
     as_graph(network, ball(norm, examples.inputs[:1], eps, settings.clip))  # refuses before anything is written
     asked = {**settings.as_dict(), "model": _named(named[0]), "data": data, "split": split, "n": len(examples.labels)}
-    checker = _checker(named, settings, deployed) if rigorous or deployed else None
+    checker = _checker(named, settings, deployed, certificates) if rigorous or deployed or certificates else None
     asked |= {"rigorous": "deployed" if deployed else "real"} if checker else {}
     asked |= {"then": [_named(name) for name in named[1:]]} if cascade else {}
     del asked["batch"], asked["memory"]
@@ -134,7 +137,7 @@ def certify(
     tell(json, told, _lines(told, clip, cascade))
 
 
-def _checker(named: list[str], settings: CertifySettings, deployed: bool) -> Rigorous:
+def _checker(named: list[str], settings: CertifySettings, deployed: bool, folder: Path | None) -> Rigorous:
     from ballproof.certificate.checker.errors import NotModelledError
     from ballproof.certificate.rigorous import Rigorous
 
@@ -142,7 +145,7 @@ def _checker(named: list[str], settings: CertifySettings, deployed: bool) -> Rig
     if len(named) > 1 or settings.norm != "linf" or not path.is_file() or ".onnx" not in path.name:
         raise InputError("`rigorous` is for one ONNX file and a linf ball: the checker reads nothing else")
     try:
-        return Rigorous.of(path, settings.eps, settings.clip, deployed)
+        return Rigorous.of(path, settings.eps, settings.clip, deployed, folder, settings.limit_each)
     except NotModelledError as error:
         raise InputError(f"`rigorous`: the checker has no rule for {error}") from error
 

@@ -115,7 +115,7 @@ def certify(
     An example is certified only if every margin is proven positive over its whole region. An example that is both
     certified and broken raises `SoundnessError`: one of the two is wrong, and no table is printed.
     With a run, finished rows are kept as they come and are not computed again. rigorous: an example counts as certified only if
-    the checker's own bound, with all rounding errors taken off, is positive as well.
+    the checker accepts a proof of it, with all rounding errors taken off.
     """
     if settings is None:
         if eps is None:
@@ -149,7 +149,7 @@ def _rows(
     proven, certified = found.margins, found.certified
     _alarm(certified & broken, index)
     _alarm(certified & (outputs.argmax(1) != y), index)
-    kept = _kept(rigorous, x, y, certified)
+    kept = _kept(rigorous, x, y, index, certified)
     each = (time.perf_counter() - started) / len(y)
     return [
         {
@@ -169,14 +169,14 @@ def _rows(
     ]
 
 
-def _kept(rigorous: Rigorous | None, x: Tensor, y: Tensor, certified: Tensor) -> Tensor:
+def _kept(rigorous: Rigorous | None, x: Tensor, y: Tensor, index: list[int], certified: Tensor) -> Tensor:
     """The certified examples that the checker's arithmetic certifies too."""
     if rigorous is None or not bool(certified.any()):
         return certified
     at = certified.nonzero().flatten()
-    found = rigorous.margins(x[at].cpu().numpy(), y[at].cpu().numpy())
+    found = rigorous.proves(x[at].cpu().numpy(), y[at].cpu().numpy(), [index[i] for i in at.tolist()])
     kept = torch.zeros_like(certified)
-    kept[at] = torch.from_numpy((found > 0).all(1)).to(kept.device)
+    kept[at] = torch.from_numpy(found).to(kept.device)
     return kept
 
 
