@@ -23,6 +23,7 @@ from ballproof.certificate.checker.network import Network, read_network
 from ballproof.certificate.checker.rounded import Bounds, Planes
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.checker.tree import BATCH, clipped, refuted
+from ballproof.solve.inputs import FLOOR
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -168,7 +169,7 @@ def _weight(planes: Planes, gone: Array, groups: Array) -> Array:
 
 def _halved(word: str, low: Array, high: Array, weight: Array) -> tuple[str, list[tuple[Array, Array]]]:
     """Along the input on which the rows depend most; the place needs no more than the digits of float32."""
-    score = (weight + 1e-3 * weight.max() + 1e-12) * (high - low)
+    score = (weight + FLOOR * weight.max() + 1e-12) * (high - low)
     axis = int(score.argmax())
     at = float(np.float32((low[axis] + high[axis]) / 2))
     at = at if low[axis] < at < high[axis] else float((low[axis] + high[axis]) / 2)

