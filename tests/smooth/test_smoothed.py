@@ -168,7 +168,7 @@ def test_bad_settings_are_refused() -> None:
     ):
         with pytest.raises(bp.InputError, match=said):
             smoothed.certify(X, **more)
-    with pytest.raises(bp.InputError, match="expected .*, 3"):
+    with pytest.raises(bp.InputError, match=r"expected .*, 3"):
         bp.Smoothed(Half(), 0.2, classes=3).certify(X)
     with pytest.raises(bp.InputError, match="floating-point"):
         smoothed.certify(torch.ones(2, dtype=torch.long))

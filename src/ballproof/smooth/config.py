@@ -24,8 +24,8 @@ class SmoothConfig:
     noise: `gaussian` (sigma), `uniform` (width) or `ablation` (keep). draws: noisy copies of an example in a step.
     adversary_eps: radius in L2 of SmoothAdv's attack (Salman et al. 2019), 0 for none; it grows over adversary_warm_up epochs;
     adversary_steps: of its PGD, each 2 radii / steps long.
-    consistency: weight of the copies' divergence from their mean answer (Jeong & Shin 2020), 0 for none; entropy: weight of that
-    mean's entropy beside it.
+    consistency: weight of the copies' divergence from their mean answer (Jeong & Shin 2020), 0 for none; entropy: weight of
+    that mean's entropy beside it.
     """
 
     data: str = "digits"

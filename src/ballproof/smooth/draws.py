@@ -35,7 +35,7 @@ def counted(
 ) -> Tensor:
     """How often each class is the answer on n fresh draws round x, `(classes,)`. x: one input, without a batch axis.
 
-    Noise is drawn in chunks of a size that x alone decides; batch is how many copies the network gets at once. A NaN is refused.
+    Noise is drawn in chunks of a size that x alone decides; batch: copies that the network gets at once. A NaN is refused.
     """
     chunk = max(1, min(CHUNK, NUMBERS // max(1, x.numel())))
     found: Tensor | None = None
