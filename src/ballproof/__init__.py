@@ -7,11 +7,13 @@ from importlib import import_module
 from typing import Any
 
 PUBLIC = {
+    "Ablation": "ballproof.smooth",
     "Box": "ballproof.problems",
     "Budget": "ballproof.bounds",
     "Dataset": "ballproof.data",
     "FGSM": "ballproof.attacks",
     "BIM": "ballproof.attacks",
+    "Gaussian": "ballproof.smooth",
     "Graph": "ballproof.graph",
     "InputError": "ballproof.errors",
     "Interval": "ballproof.values",
@@ -21,7 +23,9 @@ PUBLIC = {
     "PGD": "ballproof.attacks",
     "Problem": "ballproof.problems",
     "Property": "ballproof.problems",
+    "Smoothed": "ballproof.smooth",
     "SoundnessError": "ballproof.errors",
+    "Uniform": "ballproof.smooth",
     "UnsupportedError": "ballproof.errors",
     "Verdict": "ballproof.verdict",
     "as_graph": "ballproof.networks",

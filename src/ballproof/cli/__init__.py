@@ -12,13 +12,14 @@ from ballproof.cli.check import check
 from ballproof.cli.demo import demo
 from ballproof.cli.models import models
 from ballproof.cli.report import report
+from ballproof.cli.smooth import smooth
 from ballproof.cli.train import train
 from ballproof.cli.verify import verify
 from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
 
 app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
-for _command in (demo, train, attack, certify, verify, check, vnncomp, models, report):
+for _command in (demo, train, attack, certify, verify, check, vnncomp, models, report, smooth):
     app.command(_command)
 
 

@@ -92,15 +92,15 @@ def certify(
     from ballproof.train.cascade import stages_in
 
     use_threads(threads)
-    named = [*(str(p) for p in stages_in(Path(model))), *then] if stages_in(Path(model)) else [model, *then]
-    cascade = len(named) > 1
+    chain = [*(str(p) for p in stages_in(Path(model))), *then] if stages_in(Path(model)) else [model, *then]
+    cascade = len(chain) > 1
     for option, asked_for in (("attack_steps", attack_steps), ("curve", curve)):
         if cascade and asked_for:
             raise InputError(f"`{option}` is {asked_for}: a cascade is certified without an attack; leave it out")
     attack_steps = (0 if cascade else 40) if attack_steps is None else attack_steps
     curve = (0 if cascade else 100) if curve is None else curve
     examples = limited(load(data, split, data_dir, fetch=download), limit)
-    stages = [load_model(name, examples) for name in named]
+    stages = [load_model(name, examples) for name in chain]
     network = stages[0]
     settings = CertifySettings(
         eps=eps,
@@ -115,10 +115,10 @@ def certify(
         limit_each=limit_each,
     )
     as_graph(network, ball(norm, examples.inputs[:1], eps, settings.clip))  # refuses before anything is written
-    asked = {**settings.as_dict(), "model": _named(named[0]), "data": data, "split": split, "n": len(examples.labels)}
-    checker = _checker(named, settings, deployed, certificates) if rigorous or deployed or certificates else None
+    asked = {**settings.as_dict(), "model": named(chain[0]), "data": data, "split": split, "n": len(examples.labels)}
+    checker = _checker(chain, settings, deployed, certificates) if rigorous or deployed or certificates else None
     asked |= {"rigorous": "deployed" if deployed else "real"} if checker else {}
-    asked |= {"then": [_named(name) for name in named[1:]]} if cascade else {}
+    asked |= {"then": [named(name) for name in chain[1:]]} if cascade else {}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume)
     with progress(len(examples.labels), "certify") as show:
@@ -131,7 +131,7 @@ def certify(
     if not cascade:
         save_twins(network, examples, table, run)
     totals = write_results(run, table, points)
-    trained = [Path(name) for name in named if (Path(name) / CONFIG).is_file()]
+    trained = [Path(name) for name in chain if (Path(name) / CONFIG).is_file()]
     page = write_report([run.path, *trained], run.path / "report.html")
     told = {**totals, "report": str(page)}
     tell(json, told, _lines(told, clip, cascade))
@@ -150,7 +150,7 @@ def _checker(named: list[str], settings: CertifySettings, deployed: bool, folder
         raise InputError(f"`rigorous`: the checker has no rule for {error}") from error
 
 
-def _named(model: str) -> str:
+def named(model: str) -> str:
     """The model as it was named; absolute where it is a file, so that a resumed run means the same one."""
     path = Path(model)
     return str(path.resolve()) if path.exists() else model

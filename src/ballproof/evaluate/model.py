@@ -33,7 +33,7 @@ def load_model(model: str, data: Dataset) -> nn.Module | Graph:
     elif model in shipped():
         network = shipped_model(model)
     elif ":" in model:
-        network = _from_function(model)
+        network = module_from(model)
     else:
         raise InputError(f"`MODEL` is {model!r}, expected {FORMS}")
     _fits(network, data, model)
@@ -54,7 +54,8 @@ def _from_run(path: Path, data: Dataset) -> nn.Module:
     return module.eval()
 
 
-def _from_function(model: str) -> nn.Module:
+def module_from(model: str) -> nn.Module:
+    """What `module.py:function` returns, in evaluation mode; anything but an `nn.Module` is refused."""
     file, _, name = model.rpartition(":")
     if not Path(file).is_file():
         raise InputError(f"no file {file}; `MODEL` is {FORMS}")

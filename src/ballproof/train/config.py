@@ -201,31 +201,34 @@ class TrainConfig:
 
 def make_config(settings: Mapping[str, Any], where: str) -> TrainConfig:
     """Settings from a mapping; an unknown key raises `InputError` with the nearest valid one."""
-    known = {f.name for f in fields(TrainConfig)}
+    return TrainConfig(**checked_keys(settings, {f.name for f in fields(TrainConfig)}, where))
+
+
+def checked_keys(settings: Mapping[str, Any], known: set[str], where: str) -> dict[str, Any]:
+    """The settings with tuples for lists; an unknown key raises `InputError` with the nearest valid one."""
     for key in settings:
         if key not in known:
             near = get_close_matches(key, known, 1)
             hint = f"; did you mean `{near[0]}`?" if near else ""
             raise InputError(f"unknown key `{key}` in {where}{hint}")
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return TrainConfig(**values)
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
 
-def recipe_names() -> list[str]:
-    """The recipes that ship with the package."""
-    folder = resources.files("ballproof.train") / "recipes"
+def recipe_names(room: str = "train") -> list[str]:
+    """The recipes that ship with the package for `ballproof train`, or for another room's command."""
+    folder = resources.files("ballproof") / room / "recipes"
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def read_recipe(name: str) -> dict[str, Any]:
+def read_recipe(name: str, room: str = "train") -> dict[str, Any]:
     """The settings in a recipe: a path to a TOML file, or the name of one that ships with the package."""
     path = Path(name)
-    if not path.is_file() and name in recipe_names():
-        text = (resources.files("ballproof.train") / "recipes" / f"{name}.toml").read_text()
+    if not path.is_file() and name in recipe_names(room):
+        text = (resources.files("ballproof") / room / "recipes" / f"{name}.toml").read_text()
     elif path.is_file():
         text = path.read_text()
     else:
-        raise InputError(f"no recipe `{name}`: neither a file nor one of {', '.join(recipe_names())}")
+        raise InputError(f"no recipe `{name}`: neither a file nor one of {', '.join(recipe_names(room))}")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -60,12 +60,24 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.optimizer = _optimizer(self.config, self.module)
-        self.objective = self.ranks.wrapped(Objective(self.config, self.module, self.ranks.rank))
+        self.objective = self.ranks.wrapped(self._objective())
         self.mean: dict[str, Tensor] | None = None
         self.steps = math.ceil(len(self.training.labels) / self.config.batch)
         self._saved = self._clock = time.monotonic()
         if (state := load_state(self.run)) is not None:
             self._restore(state)
+
+    def _objective(self) -> nn.Module:
+        """What a step minimises: (clean loss, robust loss, their mixture) of (inputs, labels, epoch)."""
+        return Objective(self.config, self.module, self.ranks.rank)
+
+    def _validated(self) -> dict[str, Any]:
+        """What one row of the log says of the held-out examples."""
+        return validate(self.config, self.module, self.validation)
+
+    def _seen(self, inputs: Tensor) -> Tensor:
+        """Inputs as the network gets them in training, for the statistics of its normalisations."""
+        return inputs
 
     def fit(self) -> list[dict[str, Any]]:
         """Train to the last epoch; returns the log, one row an epoch. A checkpoint stands after every row."""
@@ -140,7 +152,7 @@ class Trainer:
             "clean_loss": clean,
         }
         row |= {"robust_loss": robust, "robust_loss_is": self.config.loss_is}
-        row |= pruned | validate(self.config, self.module, self.validation)
+        row |= pruned | self._validated()
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
         self._tick()
         if self.ranks.lead:
@@ -162,7 +174,7 @@ class Trainer:
             if self.epoch + 1 == self.config.epochs:
                 self.module.load_state_dict(self.mean, strict=False)
         parts = self.training.inputs.split(self.config.batch)
-        precise_statistics(self.module, (p.to(device) for p in parts if len(p) > 1))
+        precise_statistics(self.module, (self._seen(p).to(device) for p in parts if len(p) > 1))
 
     def _tick(self) -> None:
         self.seconds, self._clock = self.seconds + time.monotonic() - self._clock, time.monotonic()

@@ -1,0 +1,113 @@
+"""Radii over a data set: one row an example, streamed to the run folder, and totals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ballproof.data import Dataset
+from ballproof.errors import InputError
+from ballproof.evaluate.rows import Rows, collected
+from ballproof.runs import Run
+from ballproof.smooth.binomial import check_draws
+from ballproof.smooth.smoothed import Smoothed
+
+PARQUET, TSV, TOTALS = "results.parquet", "results.tsv", "results.json"
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How many draws an example gets, and how often a statement on it may be wrong. joint: on the whole table at once.
+
+    n0: draws that choose the class (`certify` alone). The stream of an example is decided by seed and its index.
+    """
+
+    n: int
+    alpha: float = 0.001
+    n0: int = 100
+    seed: int = 0
+    joint: bool = False
+
+    def each(self, examples: int) -> float:
+        """The alpha of one example: with `joint` alpha divided by their number (Bonferroni)."""
+        return self.alpha / examples if self.joint else self.alpha
+
+    def check(self, examples: int, sides: int) -> None:
+        """Refuses what no example could be decided with, before anything is written."""
+        if self.n0 < 1 or self.seed < 0:
+            raise InputError(f"`n0` is {self.n0} and `seed` is {self.seed}, expected >= 1 and >= 0")
+        check_draws(self.n, self.alpha, sides)
+        check_draws(self.n, self.each(examples), sides)
+
+
+def certify_rows(smoothed: Smoothed, data: Dataset, draws: Draws, run: Run | None, watch: Callable[[int], None]) -> Rows:
+    """One row an example; each holds with probability at least 1 - alpha_each over its draws.
+
+    Keys: index, label, prediction (the guess of n0 draws), correct, abstained, certified (correct and not abstained), radius
+    (0 where abstained), norm, p_lower, counts0, counts, n0, n, alpha, seed, seconds. With a run, rows that are there are kept.
+    """
+    draws.check(len(data), 1)
+    each = draws.each(len(data))
+
+    def row(x: Any, y: Any, index: list[int]) -> Rows:
+        started = time.perf_counter()
+        found = smoothed.certify(x[0], draws.n0, draws.n, each, draws.seed, index[0])
+        label, correct = int(y[0]), found.guess == int(y[0])
+        told: dict[str, Any] = {"index": index[0], "label": label, "prediction": found.guess, "correct": correct}
+        told |= {"abstained": found.label is None, "certified": correct and found.label is not None, "radius": found.radius}
+        told |= {"norm": found.norm, "p_lower": found.p_lower, "counts0": list(found.counts0), "counts": list(found.counts)}
+        told |= {"n0": found.n0, "n": found.n, "alpha": found.alpha, "seed": found.seed}
+        return [{**told, "seconds": time.perf_counter() - started}]
+
+    return collected(row, data, 1, run, watch)
+
+
+def predict_rows(smoothed: Smoothed, data: Dataset, draws: Draws, run: Run | None, watch: Callable[[int], None]) -> Rows:
+    """One row an example: index, label, prediction (None where abstained), correct, counts, p_value and the settings."""
+    draws.check(len(data), 2)
+    each = draws.each(len(data))
+
+    def row(x: Any, y: Any, index: list[int]) -> Rows:
+        started = time.perf_counter()
+        found = smoothed.predict(x[0], draws.n, each, draws.seed, index[0])
+        told: dict[str, Any] = {"index": index[0], "label": int(y[0]), "prediction": found.label}
+        told["correct"] = found.label == int(y[0])
+        told |= {"abstained": found.label is None, "counts": list(found.counts), "p_value": found.p_value}
+        told |= {"n": found.n, "alpha": found.alpha, "seed": found.seed}
+        return [{**told, "seconds": time.perf_counter() - started}]
+
+    return collected(row, data, 1, run, watch)
+
+
+def totals(rows: Rows, radii: Sequence[float]) -> dict[str, Any]:
+    """Fractions of all examples; an example that abstained is certified at no radius.
+
+    certified_accuracy: share of examples with the right class and a radius of at least each of `radii`. clean_accuracy: share
+    whose guess is right, abstentions included. average_certified_radius: 0 for those not certified.
+    """
+    n = max(1, len(rows))
+    certified = {f"{r:g}": sum(row["certified"] and row["radius"] >= r for row in rows) / n for r in radii}
+    told: dict[str, Any] = {"n": len(rows), "clean_accuracy": sum(row["correct"] for row in rows) / n}
+    told |= {"abstained": sum(row["abstained"] for row in rows) / n, "certified_accuracy": certified}
+    told["average_certified_radius"] = sum(row["radius"] for row in rows if row["certified"]) / n
+    return told | {"seconds": sum(row["seconds"] for row in rows)}
+
+
+def write_rows(run: Run, rows: Rows, told: dict[str, Any], draws: Draws) -> None:
+    """results.parquet and results.tsv (the rows; lists joined by commas in the latter), results.json (the totals)."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    run.write_bytes(PARQUET, sink.getvalue().to_pybytes())
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()} for row in rows)
+    run.write_bytes(TSV, text.getvalue().encode())
+    run.write_json(TOTALS, {**told, "settings": asdict(draws)})
