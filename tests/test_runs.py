@@ -45,3 +45,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises((InputError, OSError)):
         run.write_bytes("x", b"new")
     assert (run.path / "x").read_bytes() == b"old"
+
+
+def test_a_setting_without_a_word_in_an_older_folder_means_its_default(tmp_path: Path) -> None:
+    Run.start(tmp_path / "a", "train", {"eps": 0.1}, resume=False)
+    defaults = {"eps": 0.5, "weights": (0, 1), "unused": 3}
+    assert Run.start(tmp_path / "a", "train", {"eps": 0.1, "weights": [0, 1]}, True, defaults).path == tmp_path / "a"
+    with pytest.raises(InputError, match=r"weights was \[0, 1\] and is \[2\]"):
+        Run.start(tmp_path / "a", "train", {"eps": 0.1, "weights": [2]}, True, defaults)
+    with pytest.raises(InputError, match=r"eps was 0\.1 and is 0\.5"):
+        Run.start(tmp_path / "a", "train", {"eps": 0.5}, True, defaults)
+    with pytest.raises(InputError, match="weights was None"):
+        Run.start(tmp_path / "a", "train", {"eps": 0.1, "weights": [0, 1]}, True)

@@ -23,14 +23,17 @@ class Run:
     path: Path
 
     @staticmethod
-    def start(path: Path | str, command: str, settings: Mapping[str, Any], resume: bool) -> Run:
+    def start(
+        path: Path | str, command: str, settings: Mapping[str, Any], resume: bool, defaults: Mapping[str, Any] | None = None
+    ) -> Run:
         """A new folder, or with `resume` the one of the same command and settings; anything else is an `InputError`.
 
-        A folder without a config is new; `resume` on a new folder starts it.
+        A folder without a config is new; `resume` on a new folder starts it. defaults: what settings meant before there was a
+        word for them, so that a folder of an earlier version can go on.
         """
         run = Run(Path(path))
         if (run.path / CONFIG).is_file():
-            run._agree(command, settings, resume)
+            run._agree(command, settings, resume, defaults or {})
             return run
         if run.path.is_dir() and any(run.path.iterdir()):
             raise InputError(f"`out` is {run.path}, a folder with other things in it; name a new or an empty one")
@@ -49,16 +52,17 @@ class Run:
             raise InputError(f"{run.path} is not a run folder: it has no {CONFIG}")
         return run
 
-    def _agree(self, command: str, settings: Mapping[str, Any], resume: bool) -> None:
+    def _agree(self, command: str, settings: Mapping[str, Any], resume: bool, defaults: Mapping[str, Any]) -> None:
         if not resume:
             raise InputError(f"`out` is {self.path}, which holds a run already; add --resume to go on, or name a new folder")
         known = self.config
         if known["command"] != command:
             raise InputError(f"{self.path} holds a run of `{known['command']}`, not of `{command}`")
-        wanted = json.loads(json.dumps(dict(settings)))
-        changed = [k for k in {**wanted, **known["settings"]} if wanted.get(k) != known["settings"].get(k)]
+        wanted, meant = json.loads(json.dumps([dict(settings), dict(defaults)]))
+        former = {k: v for k, v in meant.items() if k in wanted} | known["settings"]
+        changed = [k for k in {**wanted, **former} if wanted.get(k) != former.get(k)]
         if changed:
-            told = ", ".join(f"{k} was {known['settings'].get(k)!r} and is {wanted.get(k)!r}" for k in sorted(changed))
+            told = ", ".join(f"{k} was {former.get(k)!r} and is {wanted.get(k)!r}" for k in sorted(changed))
             raise InputError(f"{self.path} cannot be resumed with other settings: {told}")
 
     @property

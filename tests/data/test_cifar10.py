@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from io import BytesIO
 from pathlib import Path
 
@@ -121,3 +122,21 @@ def test_mnist_comes_from_parquet_where_there_are_no_idx_files(tmp_path: Path, n
     assert (data.name, data.shape, data.labels.tolist()) == (name, (1, 28, 28), [7, 0, 9])
     assert torch.equal(data.inputs[:, 0], torch.from_numpy(grey.astype(np.float32) / 255))
     assert data.note == "3 of the 10000 test images"
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_whole_parquet_split_is_compared_with_the_published_files(data_dir: Path, tmp_path: Path, moved: bool) -> None:
+    """The 10,000 published test images, once as they are and once with one pixel of one image changed by one."""
+    images, labels = (
+        np.frombuffer(gzip.decompress((data_dir / "mnist" / f"t10k-{kind}-ubyte.gz").read_bytes()), np.uint8, offset=head)
+        for kind, head in (("images-idx3", 16), ("labels-idx1", 8))
+    )
+    grey = images.reshape(-1, 28, 28).copy()
+    grey[17, 3, 4] ^= moved
+    rows = [{"bytes": b"P5 28 28 255\n" + image.tobytes(), "path": None} for image in grey]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(rows, kind), "label": pa.array(labels.astype(np.int64))})
+    (tmp_path / "mnist").mkdir()
+    pq.write_table(table, tmp_path / "mnist" / "test-00000-of-00001.parquet")
+    note = load("mnist", "test", tmp_path).note
+    assert note == ("not the content of the published t10k-images-idx3-ubyte of mnist (another MD5)" if moved else "")

@@ -6,9 +6,11 @@ import functools
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
+from http.client import IncompleteRead
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -40,9 +42,9 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     thread.join()
 
 
-def served(server: tuple[str, Path], name: str, content: bytes, path: str, md5: str = "") -> Remote:
+def served(server: tuple[str, Path], name: str, content: bytes, path: str, md5: str = "", folder: str = "") -> Remote:
     (server[1] / name).write_bytes(content)
-    return Remote(f"{server[0]}/{name}", path, md5 or hashlib.md5(content, usedforsecurity=False).hexdigest())
+    return Remote(f"{server[0]}/{name}", path, md5 or hashlib.md5(content, usedforsecurity=False).hexdigest(), folder)
 
 
 def test_a_packed_file_is_fetched_once_and_unpacked(
@@ -56,13 +58,92 @@ def test_a_packed_file_is_fetched_once_and_unpacked(
             about = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             about.size = rows.nbytes
             packed.addfile(about, io.BytesIO(rows.tobytes()))
-    remote = served(server, "packed.tar.gz", buffer.getvalue(), "cifar-10-binary.tar.gz")
+    remote = served(server, "packed.tar.gz", buffer.getvalue(), "cifar-10-binary.tar.gz", folder="cifar-10-batches-bin")
     monkeypatch.setitem(REMOTES, "cifar10", (remote,))
     place = tmp_path / "data"
     place.mkdir()
     assert load("cifar10", "test", place, fetch=True).labels.tolist() == [3, 1, 4, 1]
     assert len(load("cifar10", "train", place)) == 20
     assert download("cifar10", place) == []
+    assert sorted(p.name for p in place.iterdir()) == ["cifar-10-batches-bin", "cifar-10-binary.tar.gz"]
+
+
+def test_a_kill_while_unpacking_leaves_nothing_that_is_taken_for_whole(
+    tmp_path: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The packed file is there; the second time it is unpacked without being fetched again."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
+        about = tarfile.TarInfo("things/one.bin")
+        about.size = 3
+        packed.addfile(about, io.BytesIO(b"abc"))
+    remote = served(server, "packed.tar.gz", buffer.getvalue(), "packed.tar.gz", folder="things")
+    monkeypatch.setitem(REMOTES, "cifar10", (remote,))
+    whole = tarfile.TarFile.extractall
+
+    def killed(packed: tarfile.TarFile, path: str, **_: object) -> None:
+        (Path(path) / "things").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", killed)
+    with pytest.raises(KeyboardInterrupt):
+        download("cifar10", tmp_path / "data")
+    assert not (tmp_path / "data" / "things").exists()
+    monkeypatch.setattr(tarfile.TarFile, "extractall", whole)
+    (server[1] / "packed.tar.gz").unlink()
+    assert download("cifar10", tmp_path / "data") == [tmp_path / "data" / "things"]
+    assert (tmp_path / "data" / "things" / "one.bin").read_bytes() == b"abc"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "packed.tar.gz").write_bytes(buffer.getvalue()[:40])
+    with pytest.raises(InputError, match="could not be unpacked"):
+        download("cifar10", tmp_path / "other")
+    assert [p.name for p in (tmp_path / "other").iterdir()] == ["packed.tar.gz"]
+
+
+def test_an_answer_cut_short_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cut(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise IncompleteRead(b"some")
+
+    monkeypatch.setattr("ballproof.data.download.urlopen", lambda *a, **k: Cut())
+    with pytest.raises(InputError, match=r"could not be fetched to .*IncompleteRead"):
+        download("svhn", tmp_path)
+    assert list((tmp_path / "svhn").iterdir()) == []
+
+
+def test_processes_write_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Watched(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            seen.extend(p.name for p in (tmp_path / "svhn").iterdir())
+            return b""
+
+    monkeypatch.setattr("ballproof.data.download.urlopen", lambda *a, **k: Watched())
+    with pytest.raises(InputError, match="not the published file"):
+        download("svhn", tmp_path)
+    assert len(seen) == 1 and str(os.getpid()) in seen[0]
+
+
+def test_what_is_there_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data in another accepted place, a file of one's own, and a data set that cannot be fetched at all."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("asked the network")
+
+    monkeypatch.setattr("ballproof.data.download.urlopen", never)
+    place = tmp_path / "cifar10" / "cifar-10-batches-bin"
+    place.mkdir(parents=True)
+    (place / "test_batch.bin").write_bytes(bytes(3073 * 2))
+    assert len(load("cifar10", "test", tmp_path, fetch=True)) == 2
+    np.savez(tmp_path / "own.npz", inputs=np.zeros((3, 2), np.float32), labels=np.array([0, 1, 0]))
+    assert len(load(tmp_path / "own.npz", fetch=True)) == 3
+    with pytest.raises(InputError, match=r"archive.ics.uci.edu"):
+        load("har", "test", tmp_path, fetch=True)
+    (place / "test_batch.bin").write_bytes(b"short")
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    with pytest.raises(InputError, match=r"no .*test_batch.bin"):
+        load("cifar10", "test", tmp_path, fetch=True)
 
 
 def test_another_content_and_a_missing_file_leave_nothing(

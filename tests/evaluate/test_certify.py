@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -93,6 +94,23 @@ def test_an_unsound_bound_raises_the_alarm(network: nn.Module, digits: Dataset, 
     monkeypatch.setattr(module, "margins", lambda *a, **k: torch.ones(len(a[1].box().lower), 9))
     with pytest.raises(SoundnessError, match="certified and yet broken"):
         certify(network, digits, settings=CertifySettings(eps=0.5, attack_steps=5))
+
+
+def test_a_twin_that_breaks_what_is_certified_raises_the_alarm(network: nn.Module, digits: Dataset, tmp_path: Path) -> None:
+    """A table of a radius at which the attack succeeds, every row of it called certified."""
+    table = certify(network, digits, settings=CertifySettings(eps=0.5, method="interval", attack_steps=0))
+    claimed = replace(table, rows=[{**r, "certified": True} for r in table.rows])
+    with pytest.raises(SoundnessError, match=r"examples \[.*\] are certified and yet broken"):
+        save_twins(network, digits, claimed, Run.start(tmp_path / "a", "certify", {}, resume=False))
+
+
+@pytest.mark.parametrize("attack_steps", [0, 5])
+def test_a_wrong_clean_answer_is_no_find_of_an_attack(network: nn.Module, digits: Dataset, attack_steps: int) -> None:
+    moved = replace(digits, labels=torch.where(torch.arange(50) < 4, (digits.labels + 1) % 10, digits.labels))
+    rows = certify(network, moved, settings=replace(SETTINGS, attack_steps=attack_steps)).rows
+    assert not any(r["correct"] for r in rows[:4])
+    assert all((r["by"] == "clean") == (not r["correct"]) for r in rows)
+    assert attack_steps or not any(r["by"] == "attack" for r in rows)
 
 
 def test_files_hold_what_the_table_holds(network: nn.Module, digits: Dataset, tmp_path: Path) -> None:

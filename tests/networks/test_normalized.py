@@ -22,7 +22,7 @@ KINDS = {"digits-cnn": (1, 8, 8), "wk-small": (1, 8, 8), "mlp": (6,)}
 def stirred(name: str) -> nn.Sequential:
     """A normalised network whose statistics and gains are no longer those of the start, in double precision."""
     torch.manual_seed(3)
-    module = normalized(build(name, KINDS[name], 4)).double()
+    module = normalized(build(name, KINDS[name], 4), KINDS[name]).double()
     for m in module:
         if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.normal_(m.weight)
@@ -86,4 +86,23 @@ def test_bounds_of_the_folded_network_are_those_of_the_normalised_one() -> None:
 @pytest.mark.parametrize("name", ["small-resnet", "cnn7"])
 def test_other_architectures_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="normalize"):
-        normalized(build(name, (1, 28, 28), 10))
+        normalized(build(name, (1, 28, 28), 10), (1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ([nn.Linear(3, 4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)], r"one axis; layer 0 is given inputs of shape \(4, 3\)"),
+        ([nn.Flatten(), nn.Linear(12, 4, bias=False), nn.ReLU(), nn.Linear(4, 2)], "layer 1 has none"),
+    ],
+)
+def test_layers_that_no_norm_can_be_taken_into_are_refused(layers: list[nn.Module], told: str) -> None:
+    """A norm behind the first would take the second axis for its channels: four of them, as it happens."""
+    with pytest.raises(InputError, match=told):
+        normalized(nn.Sequential(*layers), (4, 3))
+
+
+def test_a_last_layer_may_lack_a_bias() -> None:
+    module = normalized(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2, bias=False)), (3,)).eval()
+    x = torch.rand(5, 3)
+    assert torch.allclose(folded(module)(x), module(x), atol=1e-6)

@@ -94,6 +94,17 @@ def test_it_says_what_the_numbers_mean(page: str) -> None:
     assert "What the words mean" in page and page.count("<svg") == 2
 
 
+def test_a_curve_beside_rigorous_figures_is_said_to_be_less(page: str, tmp_path: Path) -> None:
+    words = "this curve is less than rigorous"
+    assert words not in page
+    data = load("digits", "test").subset(list(range(4)))
+    module, settings = build("mlp", data.shape, data.classes), CertifySettings(eps=0.01, attack_steps=0, method="interval")
+    told = {"data": "digits", "split": "test", "model": "m", "clip": [0, 1], "attack_steps": 0, "rigorous": "real"}
+    run = Run.start(tmp_path / "c", "certify", told, resume=False)
+    write_results(run, certify(module, data, settings=settings, run=run), accuracy_curve(module, data, settings, 2))
+    assert words in write_report([run.path], run.path / "report.html").read_text()
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a run folder"):
         write_report([tmp_path], tmp_path / "x.html")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from ballproof.train.cascade import first_weights
 from ballproof.train.checkpoint import load_weights, read_weights
 from ballproof.train.loop import LOG, Progress
 from ballproof.train.objective import objective
+from ballproof.train.parallel import Ranks
+from ballproof.train.scalars import write_scalars
 
 CONFIG = TrainConfig(model="mlp", method="interval", epochs=2, batch=64, eps_until=1, attack_steps=2, evaluate=40, limit=300)
 
@@ -217,3 +220,59 @@ def test_small_weights_are_gone_from_what_is_saved(tmp_path: Path) -> None:
     assert 0.1 < share == log[-1]["zero_weights"] and "zero_weights" not in log[0]
     with pytest.raises(InputError, match="prune_below"):
         make_config({"prune_below": 0.1, "normalize": True}, "a test")
+
+
+def small(count: int, config: TrainConfig, module: torch.nn.Module, path: Path, **more: object) -> Trainer:
+    """A training of `module` on `count` examples of three numbers."""
+    torch.manual_seed(0)
+    data = Dataset(torch.rand(count, 3), torch.arange(count) % 2, "numbers", "train", 2)
+    run = Run.start(path, "train", config.as_dict(), False)
+    return Trainer(config, module, data, data, run, **more)  # type: ignore[arg-type]
+
+
+def normed() -> torch.nn.Sequential:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+
+
+def test_a_last_example_alone_is_left_out_beside_batch_normalisation(tmp_path: Path) -> None:
+    """17 examples by 8: two steps an epoch and not three, and the mean is over the 16 that were seen."""
+    config = replace(CONFIG, batch=8, epochs=2)
+    started = small(17, config, normed(), tmp_path / "a")
+    seen: list[float] = []
+    started.watch = lambda progress: seen.append(progress.loss)
+    first = started.fit()[0]
+    assert len(seen) == 4
+    assert first["loss"] == pytest.approx(sum(seen[:2]) / 2, rel=1e-6)
+    plain = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    without = small(17, config, plain, tmp_path / "b")
+    assert [len(labels) for _, labels, _ in without._remaining()] == [8, 8, 1]
+
+
+@pytest.mark.parametrize(("size", "counts"), [(2, [4, 4]), (3, [3, 3])])
+def test_processes_leave_out_a_batch_together(tmp_path: Path, size: int, counts: list[int]) -> None:
+    """19 examples by 8: of the last three one process would have one, and the others would wait for it."""
+    for rank in range(size):
+        started = small(19, replace(CONFIG, batch=8), normed(), tmp_path / str(rank))
+        started.ranks = Ranks(rank, size)
+        started.least = started._least()
+        found = [len(labels) for _, labels, _ in started._remaining()]
+        assert found == [c - (size == 3 and rank == 2) for c in counts]
+
+
+def test_batches_too_small_for_batch_normalisation_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`batch` is 1, of 6 training examples: expected at least 2"):
+        small(6, replace(CONFIG, batch=1), normed(), tmp_path / "a")
+    plain = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    with pytest.raises(InputError, match="`batch` is 8, of 2 training examples: expected at least 3, 1 for each process"):
+        small(2, replace(CONFIG, batch=8), plain, tmp_path / "b", ranks=Ranks(0, 3))
+
+
+def test_tensorboards_copy_on_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tensorboardX.SummaryWriter", full)
+    run = Run.start(tmp_path / "run", "train", {}, False)
+    with pytest.raises(InputError, match="tensorboard cannot be written: No space left"):
+        write_scalars(run, {"epoch": 0, "loss": 1.0})

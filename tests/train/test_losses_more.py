@@ -91,6 +91,48 @@ def test_hybrid_zonotopes_go_through_convolutions_and_branches() -> None:
     assert bool((hybrid_margins(at) <= sampled_margins(at, 500) + 1e-9).all())
 
 
+class Joined(nn.Module):
+    """A constant beside what varies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(7, 3)
+        self.register_buffer("beside", torch.tensor([0.5, -0.3]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.first(x))
+        return self.last(torch.cat([y, self.beside.unsqueeze(0).expand(x.shape[0], 2)], 1))
+
+
+@pytest.mark.parametrize("symbols", [0, 2])
+def test_hybrid_zonotopes_stand_beside_a_constant(symbols: int) -> None:
+    torch.manual_seed(0)
+    at = moment(Joined().double(), method="hybrid-zonotope", symbols=symbols)
+    proven = hybrid_margins(at)
+    assert bool((proven <= sampled_margins(at) + 1e-9).all())
+    assert bool((proven >= at.interval_margins() - 2.0).all())
+
+
+class Logarithm(nn.Module):
+    """Of numbers that are positive by intervals, and by a line with a gap are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.log(torch.sigmoid(8 * self.first(x)) + 0.01))
+
+
+@pytest.mark.parametrize("symbols", [0, 4])
+def test_hybrid_zonotopes_stay_where_a_function_is_defined(symbols: int) -> None:
+    torch.manual_seed(0)
+    at = moment(Logarithm().double(), method="hybrid-zonotope", symbols=symbols)
+    proven = hybrid_margins(at)
+    assert bool(torch.isfinite(proven).all())
+    assert bool((proven <= sampled_margins(at) + 1e-9).all())
+
+
 def test_distances_of_mmr_are_where_units_and_decisions_change() -> None:
     """Along the steepest sign direction a unit, or a decision, is zero at exactly the distance that is told."""
     module = net(4, 10, 6, 3)
@@ -133,6 +175,22 @@ def test_mmr_is_cross_entropy_and_hinges() -> None:
     near = borders.sort(1).values[:, :3]
     hinges = F.relu(1 - near / (2 * EPS)).mean() + F.relu(1 - decision / (2 * EPS)).mean()
     assert LOSSES["mmr"](at).item() == pytest.approx((F.cross_entropy(module(at.x), at.y) + 0.7 * hinges).item(), abs=1e-9)
+
+
+def test_mmr_of_a_network_that_ends_in_a_rectifier_has_both_distances() -> None:
+    """The last rectifier is a border of the region, and the output whose decisions are measured: by hand for one layer."""
+    module = nn.Sequential(nn.Linear(4, 3), nn.ReLU()).double()
+    with torch.no_grad():
+        module[0].bias.fill_(3.0)  # every unit is on all over the ball
+    at = moment(module, method="mmr")
+    borders, decision = distances(at.graph, at.x, at.rows, "linf")
+    weight, value = module[0].weight, module(at.x)
+    for i, label in enumerate(at.y.tolist()):
+        assert torch.allclose(borders[i], value[i] / weight.abs().sum(1))
+        others = [j for j in range(3) if j != label]
+        wanted = [(value[i, label] - value[i, j]) / (weight[label] - weight[j]).abs().sum() for j in others]
+        assert torch.allclose(decision[i], torch.stack(wanted))
+    assert bool(torch.isfinite(LOSSES["mmr"](at)))
 
 
 def test_mmr_refuses_what_it_has_no_regions_for() -> None:
@@ -183,6 +241,17 @@ def test_the_semidefinite_loss_trains_and_refuses_other_networks() -> None:
         LOSSES["sdp"](moment(net(4, 6, 6, 3), method="sdp"))
     with pytest.raises(InputError, match="linf"):
         LOSSES["sdp"](moment(net(4, 6, 3), method="sdp", norm="l2"))
+
+
+def test_the_semidefinite_loss_refuses_layers_of_several_axes() -> None:
+    """One weight for each of three rows is no dense layer; 9 x 4 and 3 x 9 would fit each other."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(9, 3)).double()
+    x, y = torch.rand(6, 3, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 1, 0, 2])
+    graph = as_graph(module, ball("linf", x, EPS, (0.0, 1.0)))
+    config = TrainConfig(eps=EPS, eps_until=1, method="sdp")
+    with pytest.raises(UnsupportedError, match=r"layers of one axis; .* has shape \(3, 3\)"):
+        LOSSES["sdp"](Moment(config, graph, graph, x, y, EPS, torch.Generator()))
 
 
 def test_semidefinite_margins_are_no_rougher_in_mixed_precision() -> None:

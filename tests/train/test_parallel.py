@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +14,18 @@ import torch
 from safetensors.torch import load_file
 
 from ballproof.cli import main
+from ballproof.cli.train import _Ask, _loaded
 from ballproof.train.objective import RANK
+from ballproof.train.parallel import Ranks
 
+SOURCE = Path(__file__).parents[2] / "src"
 ASKED = ["--data", "digits", "--model", "mlp", "--eps", "0.02", "--epochs", "2", "--eps-until", "1", "--limit", "300"]
 ASKED += ["--batch", "64", "--threads", "1", "--json", "--device", "cpu"]
 
 
 def started(count: int, *tokens: str) -> subprocess.CompletedProcess[str]:
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", "ballproof"]
-    source = str(Path(__file__).parents[2] / "src")
+    source = str(SOURCE)
     paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH", ""))))
     return subprocess.run(
         [*run, *tokens], capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths}, timeout=170
@@ -71,3 +75,52 @@ def test_processes_draw_numbers_of_their_own() -> None:
     """torch's generator takes the lowest 32 bits of a seed."""
     drawn = [torch.rand(4, generator=torch.Generator().manual_seed(7 + rank * RANK)).tolist() for rank in range(16)]
     assert len({tuple(d) for d in drawn}) == 16
+
+
+def test_one_process_of_torchrun_needs_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert main(["train", *ASKED, "--method", "interval"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_first_process_fetches_while_the_others_wait(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[object] = []
+
+    class Watched(Ranks):
+        def wait(self) -> None:
+            order.append("wait")
+
+    def load(*_: object, fetch: bool = False) -> str:
+        order.append(fetch)
+        return "data"
+
+    monkeypatch.setattr("ballproof.data.load", load)
+    assert _loaded(_Ask(None, {}, None, True, 1, False, Watched(rank, 2)), "mnist") == "data"  # type: ignore[comparison-overlap]
+    assert order == ([True, "wait"] if rank == 0 else ["wait", False])
+
+
+AGREE = """
+import torch
+from ballproof.train.parallel import joined
+with joined("cpu") as ranks:
+    mine = torch.tensor([True, False, ranks.rank == 1, ranks.rank == 0])
+    print("told", ranks.rank, ranks.agreed(mine).tolist(), flush=True)
+"""
+
+
+def test_processes_go_on_with_the_first_ones_mask(tmp_path: Path) -> None:
+    (tmp_path / "agree.py").write_text(AGREE)
+    free = socket.socket()
+    free.bind(("127.0.0.1", 0))
+    around = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    around["PYTHONPATH"] = os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH", ""))))
+    free.close()
+    both = [
+        subprocess.Popen([sys.executable, tmp_path / "agree.py"], env={**around, "RANK": r}, stdout=subprocess.PIPE, text=True)
+        for r in ("0", "1")
+    ]
+    for rank, process in enumerate(both):
+        assert f"told {rank} [True, False, False, True]" in process.communicate(timeout=60)[0]

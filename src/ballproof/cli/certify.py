@@ -120,7 +120,7 @@ def certify(
     asked |= {"rigorous": "deployed" if deployed else "real"} if checker else {}
     asked |= {"then": [named(name) for name in chain[1:]]} if cascade else {}
     del asked["batch"], asked["memory"]
-    run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume)
+    run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume, CertifySettings(eps).as_dict())
     with progress(len(examples.labels), "certify") as show:
         watch = lambda done: show(done, "")  # noqa: E731
         if cascade:

@@ -96,7 +96,7 @@ def train(
     if min(stages, seeds) < 1:
         raise InputError(f"`stages` is {stages} and `seeds` is {seeds}, expected at least 1 each")
     use_threads(threads)
-    if out is None and "WORLD_SIZE" in os.environ:
+    if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("`out` is missing: processes started by torchrun need to agree on it")
     path = folder(out, "train")
     with _joined(device) as ranks:
@@ -168,7 +168,6 @@ def _interval(values: list[float]) -> tuple[float, float]:
 
 
 def _train(ask: _Ask, path: Path) -> dict[str, Any]:
-    from ballproof.data import load
     from ballproof.report import write_report
     from ballproof.train import make_config, read_recipe
     from ballproof.train.cascade import first_weights, of_stage, stage_folder, uncertified
@@ -176,7 +175,7 @@ def _train(ask: _Ask, path: Path) -> dict[str, Any]:
 
     settings = read_recipe(ask.recipe) if ask.recipe else {}
     config = make_config({**settings, **ask.chosen}, f"recipe `{ask.recipe}`" if ask.recipe else "the options")
-    everything = limited(load(config.data, "train", ask.data_dir, fetch=ask.download), config.limit)
+    everything = limited(_loaded(ask, config.data), config.limit)
     training, validation = everything.validation_split(config.validation, config.seed)
     logs, examples, seconds = [], [], 0.0
     paths: list[Path] = []
@@ -190,7 +189,7 @@ def _train(ask: _Ask, path: Path) -> dict[str, Any]:
         logs.append(log)
         examples.append(len(training.labels))
         seconds += log[-1]["seconds"]
-        training = uncertified(module, training, own) if stage + 1 < ask.stages else training
+        training = uncertified(module, training, own, ranks=ask.ranks) if stage + 1 < ask.stages else training
     page = path / "report.html"
     if ask.ranks.lead:
         write_report(paths, page)
@@ -205,12 +204,21 @@ def _train(ask: _Ask, path: Path) -> dict[str, Any]:
     return told | {"seconds": seconds, "report": str(page)}
 
 
+def _loaded(ask: _Ask, name: str) -> Dataset:
+    """The training set; the first process fetches what is missing while the others wait."""
+    from ballproof.data import load
+
+    found = load(name, "train", ask.data_dir, fetch=ask.download) if ask.ranks.lead else None
+    ask.ranks.wait()
+    return load(name, "train", ask.data_dir) if found is None else found
+
+
 def _run(ask: _Ask, path: Path, config: TrainConfig) -> Run:
     """The run folder, which the first process makes."""
     from ballproof.runs import Run
 
     if ask.ranks.lead:
-        Run.start(path, "train", config.as_dict(), ask.resume)
+        Run.start(path, "train", config.as_dict(), ask.resume, type(config)().as_dict())
     ask.ranks.wait()
     return Run.read(path)
 

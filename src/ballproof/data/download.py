@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
+import zlib
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -17,11 +21,13 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class Remote:
-    """One file: where it is, where it goes inside of the data folder, the MD5 of its content."""
+    """One file: where it is, where it goes inside of the data folder, the MD5 of its content; for a `.tar.gz` the folder in it,
+    which is unpacked beside it."""
 
     url: str
     path: str
     md5: str
+    folder: str = ""
 
 
 def _four(base: str, place: str, sums: tuple[str, ...]) -> tuple[Remote, ...]:
@@ -55,6 +61,7 @@ REMOTES: dict[str, tuple[Remote, ...]] = {
             "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
             "cifar-10-binary.tar.gz",
             "c32a1d4ab5d03f1284b67883e8d87530",
+            "cifar-10-batches-bin",
         ),
     ),
     "svhn": tuple(
@@ -65,35 +72,48 @@ REMOTES: dict[str, tuple[Remote, ...]] = {
 
 
 def download(name: str, folder: Path) -> list[Path]:
-    """Fetch what is not there yet; returns the files fetched. A `.tar.gz` is unpacked beside itself.
+    """Fetch what is not there yet; returns the files and folders that are new. A `.tar.gz` is unpacked beside itself.
 
-    A file whose MD5 is not the known one is removed again and refused. Raises `InputError` where there is no network, or no
-    known checksum of that data set.
+    A file whose MD5 is not the known one is removed again and refused. Files and folders get their names when they are whole: a
+    kill leaves none that is not. Raises `InputError` where there is no network, or no known checksum of that data set.
     """
     if name not in REMOTES:
         raise InputError(f"`{name}` cannot be downloaded: known are {', '.join(REMOTES)}")
     found = []
     for remote in REMOTES[name]:
         path = folder / remote.path
+        unpacked = path.parent / remote.folder
+        if remote.folder and unpacked.is_dir():
+            continue
         if not path.is_file():
             _fetch(remote, path)
             found.append(path)
-            if path.name.endswith(".tar.gz"):
-                with tarfile.open(path) as packed:
-                    packed.extractall(path.parent, filter="data")
+        if remote.folder:
+            _unpack(path, unpacked)
+            found.append(unpacked)
     return found
+
+
+def _unpack(path: Path, unpacked: Path) -> None:
+    """Into a folder beside, then renamed."""
+    try:
+        with TemporaryDirectory(prefix=".", suffix=".part", dir=path.parent) as beside, tarfile.open(path) as packed:
+            packed.extractall(beside, filter="data")
+            (Path(beside) / unpacked.name).replace(unpacked)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path} could not be unpacked to {unpacked}: {error}; remove it to fetch it again") from error
 
 
 def _fetch(remote: Remote, path: Path) -> None:
     """Written beside, checked, renamed."""
-    beside, seen = path.with_name(f".{path.name}.part"), hashlib.md5(usedforsecurity=False)
+    beside, seen = path.with_name(f".{path.name}.{os.getpid()}.part"), hashlib.md5(usedforsecurity=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with urlopen(remote.url, timeout=TIMEOUT) as answer, beside.open("wb") as file:  # noqa: S310  (the table above)
             while block := answer.read(BLOCK):
                 seen.update(block)
                 file.write(block)
-    except (URLError, OSError) as error:
+    except (URLError, OSError, HTTPException) as error:
         beside.unlink(missing_ok=True)
         raise InputError(f"{remote.url} could not be fetched to {path}: {error}") from error
     if seen.hexdigest() != remote.md5:

@@ -43,3 +43,8 @@ def parse_idx(content: bytes, path: Path, source: str, axes: int) -> NDArray[np.
         fault = "truncated" if len(content) < expected else "too long"
         raise InputError(f"{path} is {fault}: {len(content)} bytes, {expected} for shape {shape}; get it again from {source}")
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
+
+
+def unparsed_idx(array: NDArray[np.uint8]) -> bytes:
+    """What a file that holds these bytes says."""
+    return BYTES + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()

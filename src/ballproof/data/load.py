@@ -11,7 +11,7 @@ from pathlib import Path
 from ballproof.data.cifar import load_cifar10
 from ballproof.data.dataset import Dataset
 from ballproof.data.digits import load_digits
-from ballproof.data.download import download
+from ballproof.data.download import REMOTES, download
 from ballproof.data.har import load_har
 from ballproof.data.images import load_images
 from ballproof.data.mnist import load_mnist
@@ -35,16 +35,19 @@ def load(
 
     name: one of `NAMES`, or one's own .npz file (see `load_npz`) or folder of images (see `load_images`). data_dir: where the
     files are, default $BALLPROOF_DATA. `digits` and `points` need no files; the same points serve both splits. Missing,
-    truncated or foreign files raise `InputError` naming the file and its source. fetch: download the official files that are
-    not there.
+    truncated or foreign files raise `InputError` naming the file and its source. fetch: where the data cannot be read, download
+    the official files that are not there, and read again.
     """
     if split not in SPLITS:
         raise InputError(f"`split` is {split!r}, expected train or test")
     if limit is not None and limit < 1:
         raise InputError(f"`limit` is {limit}, expected at least 1, or None for all")
-    if fetch and str(name) not in ("digits", "points"):
-        download(str(name), folder(str(name), data_dir))
-    data = _load(str(name), split, data_dir)
+    try:
+        data = _load(str(name), split, data_dir)
+    except InputError:
+        if not fetch or str(name) not in REMOTES or not download(str(name), folder(str(name), data_dir)):
+            raise
+        data = _load(str(name), split, data_dir)
     if not len(data):
         raise InputError(f"{name}: the {split} split holds no examples")
     return data if limit is None else data.subset(list(range(min(limit, len(data)))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ballproof.data.dataset import Dataset
-from ballproof.data.idx import parse_idx, read_content
+from ballproof.data.idx import parse_idx, read_content, unparsed_idx
 from ballproof.data.parquet import Layout, load_parquet
 from ballproof.errors import InputError
 
@@ -62,10 +62,10 @@ def load_mnist(name: str, split: str, folder: Path) -> Dataset:
     """Shape (1, 28, 28), pixels in [0, 1]; an empty `note` means: bit for bit the published images and labels.
 
     A file with other content warns and is named in `note`; one that is missing, truncated or foreign raises `InputError`.
-    Parquet files are read where there are no IDX files.
+    Parquet files are read where there are no IDX files, and compared with those as if they were written there.
     """
     if not _places(name, STEMS[split], folder) and (found := load_parquet(_layout(name), split, folder)) is not None:
-        return found
+        return found if found.note else replace(found, note=_compared(found))
     notes: list[str] = []
     files = _find(name, STEMS[split], folder)
     images, labels = (_read(name, path, stem, notes) for path, stem in zip(files, STEMS[split], strict=True))
@@ -109,7 +109,19 @@ def _read(name: str, path: Path, stem: str, notes: list[str]) -> NDArray[np.uint
     about = PUBLISHED[name]
     content = read_content(path, about.source)
     array = parse_idx(content, path, about.source, axes=3 if "images" in stem else 1)
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != about.md5[stem]:
+    if not _published(name, stem, content):
         notes.append(f"{path.name} is not the published file of {name} (another MD5)")
         warnings.warn(f"{notes[-1]}: {path}", stacklevel=2)
     return array
+
+
+def _published(name: str, stem: str, content: bytes) -> bool:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() == PUBLISHED[name].md5[stem]
+
+
+def _compared(data: Dataset) -> str:
+    """The note of images and labels that come from other files: empty if the published files hold them, byte for byte."""
+    arrays = data.inputs.squeeze(1).mul(255).round().byte().numpy(), data.labels.byte().numpy()
+    stems = zip(STEMS[data.split], arrays, strict=True)
+    other = [stem for stem, array in stems if not _published(data.name, stem, unparsed_idx(array))]
+    return "; ".join(f"not the content of the published {stem} of {data.name} (another MD5)" for stem in other)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +16,9 @@ from numpy.typing import NDArray
 
 from ballproof.data.dataset import Dataset
 from ballproof.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's modes that it turns into grey or colour without loss of range; others it cuts off silently."""
@@ -84,12 +89,24 @@ def _read(layout: Layout, file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int
 
 def decoded(content: bytes, mode: str, file: Path) -> NDArray[np.uint8]:
     """The pixels of one image in Pillow's `mode`."""
-    from PIL import Image
+    with opened(content, file) as image:
+        return np.asarray(image.convert(mode))
+
+
+@contextmanager
+def opened(content: bytes, file: Path) -> Iterator[Image.Image]:
+    """One image of 8 bits a channel as a viewer shows it, turned as its EXIF orientation says.
+
+    What cannot be read is refused, naming the file; transparent pixels are, because they have no colour of their own.
+    """
+    from PIL import Image, ImageOps
 
     try:
-        image = Image.open(BytesIO(content))
+        image: Image.Image = Image.open(BytesIO(content))
         if image.mode not in EIGHT_BITS:
             raise ValueError(f"its mode is {image.mode}, expected one of 8 bits a channel")
-        return np.asarray(image.convert(mode))
-    except (OSError, SyntaxError, ValueError) as error:  # all three come from the readers of image formats
+        if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            raise ValueError("it has transparent pixels; put it on a background first")
+        yield ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what the readers of formats raise
         raise InputError(f"{file} holds an image that cannot be read: {error}") from error

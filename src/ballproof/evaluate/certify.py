@@ -76,7 +76,8 @@ class Table:
 
     Keys of a row: index, label, prediction, correct, margins (proven lower bound of the label's logit minus each other
     one, classes in order), margin (the least of them), certified, attacked (an adversarial point or a wrong clean
-    prediction was found; None without an attack), by (the method that certified or broke it, "" where none did), seconds.
+    prediction was found; None without an attack), by (the method that certified or broke it, `clean` where the prediction
+    is wrong as it is, "" where none did), seconds.
     """
 
     rows: Rows
@@ -141,14 +142,13 @@ def _rows(
     graph = as_graph(network, region)
     with torch.no_grad():
         outputs = graph(x)
-        broken = outputs.argmax(1) != y
+        wrong = broken = outputs.argmax(1) != y
         if settings.attack_steps:
             attack = PGD(steps=settings.attack_steps, restarts=settings.attack_restarts, seed=settings.seed)
             broken = attack(network, region, classified_as(y)).success
         found = _proven(network, graph, region, y, broken, settings)
     proven, certified = found.margins, found.certified
-    _alarm(certified & broken, index)
-    _alarm(certified & (outputs.argmax(1) != y), index)
+    alarm(certified & (broken | wrong), index)
     kept = _kept(rigorous, x, y, index, certified)
     each = (time.perf_counter() - started) / len(y)
     return [
@@ -161,7 +161,7 @@ def _rows(
             "margin": float(proven[i].min()),
             "certified": bool(kept[i]),
             "attacked": bool(found.broken[i]) if settings.attacks else None,
-            "by": found.by[i] if kept[i] or not certified[i] else "",
+            "by": "clean" if wrong[i] else found.by[i] if kept[i] or not certified[i] else "",
             "seconds": each,
             **({} if rigorous is None else {"lost": bool(certified[i] & ~kept[i])}),
         }
@@ -191,7 +191,8 @@ def _proven(
     return Staged(proven, certified, broken, by)
 
 
-def _alarm(both: Tensor, index: list[int]) -> None:
+def alarm(both: Tensor, index: list[int]) -> None:
+    """Raises `SoundnessError` that names the examples of which both a proof and a counterexample are there."""
     if bool(both.any()):
         named = [index[i] for i in both.nonzero().flatten().tolist()]
         raise SoundnessError(f"examples {named} are certified and yet broken: a bound or the attack is wrong; please report it")

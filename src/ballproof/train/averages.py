@@ -8,6 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ballproof.errors import InputError
+from ballproof.graph.statistics import batch_statistics
+from ballproof.networks import as_graph
+from ballproof.problems import ball
+
 
 @torch.no_grad()
 def averaged(mean: dict[str, Tensor] | None, count: int, module: nn.Module) -> dict[str, Tensor]:
@@ -16,6 +21,22 @@ def averaged(mean: dict[str, Tensor] | None, count: int, module: nn.Module) -> d
     if mean is None:
         return now
     return {k: mean[k] + (v - mean[k]) / (count + 1) for k, v in now.items()}
+
+
+@torch.no_grad()
+def needs_pairs(module: nn.Module, x: Tensor) -> bool:
+    """Whether one example, `x (1, *input)`, is too few for the statistics of a batch normalisation."""
+    if not any(isinstance(m, _BatchNorm) for m in module.modules()):
+        return False
+    training = module.training
+    module.train()
+    try:
+        batch_statistics(as_graph(module, ball("linf", x, 0.0, None)), x)
+    except InputError:
+        return True
+    finally:
+        module.train(training)
+    return False
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from ballproof.networks.normalized import normalized
 from ballproof.problems import ball
 from ballproof.train.config import TrainConfig
 from ballproof.train.initial import for_intervals
+from ballproof.train.parallel import Ranks
 
 
 def first_weights(config: TrainConfig, data: Dataset) -> nn.Module:
@@ -24,7 +25,7 @@ def first_weights(config: TrainConfig, data: Dataset) -> nn.Module:
     module = build(config.model, data.shape, data.classes)
     if config.init == "interval":
         for_intervals(module, data.shape)
-    return normalized(module) if config.normalize else module
+    return normalized(module, data.shape) if config.normalize else module
 
 
 def stage_folder(path: Path, stage: int) -> Path:
@@ -45,8 +46,11 @@ def of_stage(config: TrainConfig, stage: int) -> TrainConfig:
     return replace(config, seed=config.seed + stage)
 
 
-def uncertified(module: nn.Module, data: Dataset, config: TrainConfig, batch: int = 250) -> Dataset:
-    """The examples whose own prediction the network cannot certify at the target eps, by the training's certifying method."""
+def uncertified(module: nn.Module, data: Dataset, config: TrainConfig, batch: int = 250, ranks: Ranks | None = None) -> Dataset:
+    """The examples whose own prediction the network cannot certify at the target eps, by the training's certifying method.
+
+    ranks: the processes of the training, which all go on with what the first one finds.
+    """
     clip, device = (0.0, 1.0) if config.clip else None, next(module.parameters()).device
     training, left = module.training, []
     module.eval()
@@ -57,4 +61,4 @@ def uncertified(module: nn.Module, data: Dataset, config: TrainConfig, batch: in
             proven = margins(graph, region, graph(x.to(device)).argmax(1), stopping(config.certify_method, 0.0))
             left.append((proven <= 0).any(1).cpu())
     module.train(training)
-    return data.subset(torch.cat(left))
+    return data.subset((ranks or Ranks()).agreed(torch.cat(left)))

@@ -143,6 +143,8 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            _of_kind(field.name, getattr(self, field.name), str(field.type))
         _one_of("method", self.method, TRAIN_METHODS)
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("augment", self.augment, AUGMENTS)
@@ -151,21 +153,23 @@ class TrainConfig:
         _one_of("norm", self.norm, ("linf", "l2", "l1"))
         if self.certify:
             _one_of("certify", self.certify, tuple(METHODS))
-        for name in (*POSITIVE, *SHARES):
-            value = getattr(self, name)
-            if not value >= 0 or value == float("inf"):
-                raise InputError(f"`{name}` is {value!r}, expected a finite number >= 0")
+        self._check_sizes()
         if self.batch < 1 or self.epochs < 1:
             raise InputError(f"`epochs` is {self.epochs} and `batch` is {self.batch}, expected at least 1 each")
         if self.norm == "linf" and self.eps > 1:
             raise InputError(f"`eps` is {self.eps}, larger than the data's range [0, 1]; it is in the units of the data")
-        for name in SHARES:
-            if getattr(self, name) > 1:
-                raise InputError(f"`{name}` is {getattr(self, name)}, expected a share between 0 and 1")
         if self.normalize and self.prune_below > 0:
             raise InputError("`prune_below` is for weights saved as they train, and `normalize` folds them; leave one out")
         if not 0 < self.validation < 1:
             raise InputError(f"`validation` is {self.validation}, expected a share between 0 and 1")
+
+    def _check_sizes(self) -> None:
+        for name in (*POSITIVE, *SHARES):
+            value = getattr(self, name)
+            if not value >= 0 or value == float("inf"):
+                raise InputError(f"`{name}` is {value!r}, expected a finite number >= 0")
+            if name in SHARES and value > 1:
+                raise InputError(f"`{name}` is {value}, expected a share between 0 and 1")
 
     @property
     def certify_method(self) -> str:
@@ -175,9 +179,13 @@ class TrainConfig:
         own = {m: m for m in ("interval", "dual", "crown", "dual-interval")} | {"dual-projected": "dual"}
         return own.get(self.method, "interval" if self.method in PLAIN else "crown-interval")
 
-    @property
-    def loss_is(self) -> str:
-        """What the robust loss says of the worst cross-entropy in the ball: `bound`, `estimate` or `no bound`."""
+    def loss_is(self, *epochs: float) -> str:
+        """What the robust loss says of the worst cross-entropy in the ball: `bound`, `estimate` or `no bound`.
+
+        epochs: the steps that it is the mean of, the first and the last at least: where kappa is 1 it is the clean loss.
+        """
+        if any(self.kappa_at(epoch) == 1 for epoch in epochs):
+            return "no bound"
         return "bound" if self.method in PROVEN else "estimate" if self.method in ESTIMATED else "no bound"
 
     def eps_at(self, epoch: float) -> float:
@@ -233,6 +241,25 @@ def read_recipe(name: str, room: str = "train") -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe `{name}` is not TOML: {error}") from error
+
+
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "a word"),
+}
+"""By a setting's annotation: what a value may be, and how that is told."""
+
+
+def _of_kind(name: str, value: Any, kind: str) -> None:
+    """kind: the annotation of the setting, one of `KINDS`, or `tuple[float, ...]`."""
+    several = kind.startswith("tuple")
+    types, told = KINDS["float" if several else kind]
+    values = value if several and isinstance(value, (tuple, list)) else [value]
+    right = all(isinstance(v, types) and (bool in types or not isinstance(v, bool)) for v in values)
+    if not right or (several and values is not value):
+        raise InputError(f"`{name}` is {value!r}, expected {'a list of numbers' if several else told}")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

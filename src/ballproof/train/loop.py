@@ -17,7 +17,7 @@ from ballproof.networks import as_graph
 from ballproof.networks.normalized import folded
 from ballproof.problems import ball
 from ballproof.runs import Run
-from ballproof.train.averages import averaged, precise_statistics
+from ballproof.train.averages import averaged, needs_pairs, precise_statistics
 from ballproof.train.checkpoint import load_state, save_state, save_weights
 from ballproof.train.config import TrainConfig
 from ballproof.train.objective import Objective
@@ -59,6 +59,9 @@ class Trainer:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
     def __post_init__(self) -> None:
+        self.least, self.used = self._least(), len(self.training.labels)
+        if (rest := self.used % self.config.batch) < self.least:
+            self.used -= rest
         self.optimizer = _optimizer(self.config, self.module)
         self.objective = self.ranks.wrapped(self._objective())
         self.mean: dict[str, Tensor] | None = None
@@ -126,20 +129,35 @@ class Trainer:
     def _remaining(self) -> Iterator[tuple[Tensor, Tensor, float]]:
         """The batches of this epoch that are still to come, in an order that depends on the seed and the epoch alone.
 
-        Of each this process's share, and its weight. A last batch of fewer examples than processes is left out.
+        Of each this process's share, and its weight. A last batch with too few examples for a process is left out: none, or one
+        beside batch normalisation, which needs two.
         """
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.training.labels), generator=generator)
         device = next(self.module.parameters()).device
         for start in range(self.step * self.config.batch, len(order), self.config.batch):
             index = order[start : start + self.config.batch]
-            own = self.ranks.share(index)
-            if len(own):
+            if len(index) >= self.least:
+                own = self.ranks.share(index)
                 weight = len(own) * self.ranks.size / len(index)
                 yield self.training.inputs[own].to(device), self.training.labels[own].to(device), weight
 
+    def _least(self) -> int:
+        """How many examples a batch needs; refuses settings under which every batch has fewer."""
+        size, full = self.ranks.size, min(self.config.batch, len(self.training.labels))
+        last = len(self.training.labels) % self.config.batch or full
+        if min(full, last) >= 2 * size:
+            return size
+        device = next(self.module.parameters()).device
+        each = 2 if needs_pairs(self.module, self.training.inputs[:1].to(device)) else 1
+        if full < each * size:
+            told = f"`batch` is {self.config.batch}, of {len(self.training.labels)} training examples"
+            why = "; batch normalisation needs two" if each == 2 else ""
+            raise InputError(f"{told}: expected at least {each * size}, {each} for each process{why}")
+        return each * size
+
     def _finish_epoch(self) -> None:
-        loss, clean, robust = (s / len(self.training.labels) for s in self.ranks.total(self.sums))
+        loss, clean, robust = (s / self.used for s in self.ranks.total(self.sums))
         eps = self.config.eps_at(self.epoch + 1)
         self._average()
         last = self.epoch + 1 == self.config.epochs
@@ -151,7 +169,8 @@ class Trainer:
             "loss": loss,
             "clean_loss": clean,
         }
-        row |= {"robust_loss": robust, "robust_loss_is": self.config.loss_is}
+        steps = (self.epoch, self.epoch + (self.steps - 1) / self.steps)
+        row |= {"robust_loss": robust, "robust_loss_is": self.config.loss_is(*steps)}
         row |= pruned | self._validated()
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
         self._tick()
@@ -173,7 +192,7 @@ class Trainer:
             self.mean = averaged(self.mean, self.epoch + 1 - start, self.module)
             if self.epoch + 1 == self.config.epochs:
                 self.module.load_state_dict(self.mean, strict=False)
-        parts = self.training.inputs.split(self.config.batch)
+        parts = self.training.inputs.split(max(2, self.config.batch))
         precise_statistics(self.module, (self._seen(p).to(device) for p in parts if len(p) > 1))
 
     def _tick(self) -> None:

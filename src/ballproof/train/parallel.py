@@ -49,6 +49,14 @@ class Ranks:
         distributed.all_reduce(found)
         return found.tolist()
 
+    def agreed(self, mask: Tensor) -> Tensor:
+        """The first process's mask, at every process: rounding may tell theirs apart."""
+        if self.size == 1:
+            return mask
+        found = mask.to(self.device if self.device.startswith("cuda") else "cpu", torch.uint8)
+        distributed.broadcast(found, 0)
+        return found.to(mask.device).bool()
+
     def wait(self) -> None:
         """Until every process is here."""
         if self.size > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from ballproof.errors import InputError
 from ballproof.runs import Run
 
 FOLDER = "tensorboard"
@@ -16,7 +17,11 @@ def write_scalars(run: Run, row: dict[str, Any]) -> None:
         return
     from tensorboardX import SummaryWriter
 
-    with SummaryWriter(str(run.path / FOLDER), purge_step=row["epoch"], filename_suffix=f".{row['epoch']:06d}") as writer:
-        for name, value in row.items():
-            if isinstance(value, float) and name != "seconds":
-                writer.add_scalar(name, value, row["epoch"])
+    folder = run.path / FOLDER
+    try:
+        with SummaryWriter(str(folder), purge_step=row["epoch"], filename_suffix=f".{row['epoch']:06d}") as writer:
+            for name, value in row.items():
+                if isinstance(value, float) and name != "seconds":
+                    writer.add_scalar(name, value, row["epoch"])
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}") from error

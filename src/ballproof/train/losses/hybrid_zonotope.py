@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ballproof.bounds.interval import arguments, placed
 from ballproof.errors import UnsupportedError
-from ballproof.graph import Graph, Node
+from ballproof.graph import Node
 from ballproof.operations import Affine, Nonlinear
 from ballproof.operations.relu import Relu
 from ballproof.train.losses.moment import Moment, worst_cross_entropy
@@ -33,7 +33,7 @@ def hybrid_zonotope(moment: Moment) -> Tensor:
 def hybrid_margins(moment: Moment) -> Tensor:
     """Proven lower values of the margins, `(batch, classes - 1)`."""
     box = moment.region.box()
-    found = _Walk(moment.graph).run(_start(box, _influence(moment) * box.radius, moment.config.symbols))
+    found = _Walk(moment).run(_start(box, _influence(moment) * box.radius, moment.config.symbols))
     center = (moment.rows @ found.center.unsqueeze(2)).squeeze(2)
     spread = torch.einsum("bsc,bqc->bsq", found.symbols, moment.rows).abs().sum(1)
     return center - spread - (moment.rows.abs() @ found.reach.unsqueeze(2)).squeeze(2)
@@ -74,8 +74,8 @@ def _start(box: Interval, weight: Tensor, count: int) -> Hybrid:
 class _Walk:
     """Front to back."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph, self.constants = graph, graph.constants()
+    def __init__(self, moment: Moment) -> None:
+        self.moment, self.graph, self.constants = moment, moment.graph, moment.graph.constants()
         self.known: dict[str, Hybrid] = {}
 
     def run(self, start: Hybrid) -> Hybrid:
@@ -98,12 +98,13 @@ class _Walk:
             rest = iter(values)
             return operation.forward(*(next(rest) if g is None else g for g in given))
 
-        count = inputs[0].symbols.shape[:2]
-        linear = applied([z.symbols.flatten(0, 1) for z in inputs])
-        linear = (linear if term is None else linear - term.to(linear)).unflatten(0, count)
         rest = iter([Interval(-z.reach, z.reach) for z in inputs])
         reach = operation.interval(*(next(rest) if g is None else g for g in given)).radius
-        return Hybrid(applied([z.center for z in inputs]), linear, reach)
+        center, count = applied([z.center for z in inputs]), inputs[0].symbols.shape[:2]
+        if not count[1]:  # a constant beside no symbols has no batch to stand in
+            return Hybrid(center, center.new_zeros(*count, *center.shape[1:]), reach)
+        linear = applied([z.symbols.flatten(0, 1) for z in inputs])
+        return Hybrid(center, (linear if term is None else linear - term.to(linear)).unflatten(0, count), reach)
 
     def _bent(self, node: Node) -> Hybrid:
         operation, names = node.operation, [i for i in node.inputs if self.graph.node[i].varies]
@@ -114,6 +115,7 @@ class _Walk:
         ends = before.interval
         if isinstance(operation, Relu):
             return _rectified(before, ends)
+        ends = ends.intersect(self.moment.intervals[names[0]], node.name)  # these alone never leave a domain such as log's
         with placed(node):
             lines = operation.relax(*arguments(self.graph, node, {names[0]: ends}, self.constants), slope="parallel")
         slope, low, high = lines.lower.slopes[0], lines.lower.offset, lines.upper.offset

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ballproof.errors import InputError, UnsupportedError
-from ballproof.graph import Graph, Node
+from ballproof.graph import Graph
 from ballproof.operations import Affine
 from ballproof.operations.relu import Relu
 from ballproof.train.losses.moment import Moment
@@ -41,8 +41,8 @@ def distances(graph: Graph, x: Tensor, rows: Tensor, norm: str) -> tuple[Tensor,
         raise InputError(f"`mmr` measures distances for linf and l2 balls, not for {norm}")
     borders: list[Tensor] = []
     decision = x.new_zeros(0)
-    for node, value, slopes in _tangents(graph, x):
-        if isinstance(node.operation, Relu):
+    for border, value, slopes in _tangents(graph, x):
+        if border:
             borders.append((value.abs() / _length(slopes, norm)).flatten(1))
         else:
             along = torch.einsum("bkc,bqc->bkq", slopes, rows)
@@ -57,8 +57,9 @@ def _length(slopes: Tensor, norm: str) -> Tensor:
     return slopes.abs().sum(1).clamp(min=LEAST) if norm == "linf" else (slopes.square().sum(1) + LEAST**2).sqrt()
 
 
-def _tangents(graph: Graph, x: Tensor) -> Iterator[tuple[Node, Tensor, Tensor]]:
-    """The arguments of all rectifiers and the output, each with its slopes on the input, `(batch, coordinate, *node)`."""
+def _tangents(graph: Graph, x: Tensor) -> Iterator[tuple[bool, Tensor, Tensor]]:
+    """The arguments of all rectifiers (True) and the output (False), each with its slopes on the input, `(batch, coordinate,
+    *node)`."""
     constants, values = graph.constants(), graph.activations(x)
     count = x[0].numel()
     unit = torch.eye(count, dtype=x.dtype, device=x.device).reshape(1, count, *x.shape[1:]).expand(len(x), -1, *x.shape[1:])
@@ -68,7 +69,7 @@ def _tangents(graph: Graph, x: Tensor) -> Iterator[tuple[Node, Tensor, Tensor]]:
         operation = node.operation
         if isinstance(operation, Relu):
             before = values[names[0]]
-            yield node, before, slopes[names[0]]
+            yield True, before, slopes[names[0]]
             slopes[node.name] = slopes[names[0]] * (before > 0).to(before).unsqueeze(1)
         elif isinstance(operation, Affine):
             given = graph.arguments(node, constants)
@@ -79,4 +80,4 @@ def _tangents(graph: Graph, x: Tensor) -> Iterator[tuple[Node, Tensor, Tensor]]:
         else:
             raise UnsupportedError(f"`mmr` takes networks of affine layers and rectifiers, not `{node.name}` ({operation})")
         if node.name == graph.output:
-            yield node, values[node.name], slopes[node.name]
+            yield False, values[node.name], slopes[node.name]

@@ -86,10 +86,12 @@ def _scales(spread: Tensor) -> tuple[Tensor, Tensor]:
 
 def _layers(graph: Graph) -> tuple[Tensor, Tensor]:
     """The two matrices of a network of one hidden layer."""
-    bends = [n.operation for n in graph.varying if not isinstance(n.operation, Reshape)]
-    if [type(o) for o in bends] != [Linear, Relu, Linear]:
-        told = ", ".join(type(o).__name__ for o in bends)
+    nodes = [n for n in graph.varying if not isinstance(n.operation, Reshape)]
+    if [type(n.operation) for n in nodes] != [Linear, Relu, Linear]:
+        told = ", ".join(type(n.operation).__name__ for n in nodes)
         raise UnsupportedError(f"`sdp` trains networks of one hidden layer (linear, relu, linear); this one is {told}")
+    if several := [n for n in nodes if len(n.shape) != 1]:
+        raise UnsupportedError(f"`sdp` trains layers of one axis; `{several[0].name}` has shape {several[0].shape}")
     constants = graph.constants()
     first, last = (constants[n.inputs[1]] for n in graph.varying if isinstance(n.operation, Linear))
     return first, last
