@@ -10,7 +10,7 @@ import torch
 from small_nets import REGIONS, inputs, label_margins, plane_net, region
 from torch import nn
 
-from ballproof.attacks import ATTACKS, BIM, FGSM, PGD, run_attack
+from ballproof.attacks import APGD, ATTACKS, BIM, CW, DDN, FAB, FGSM, PGD, Auto, Square, run_attack
 from ballproof.errors import InputError
 from ballproof.networks import as_graph
 from ballproof.problems import L1, L2, Linf, Property, classified_as
@@ -23,8 +23,16 @@ EVERY: list[Callable[..., Any]] = [
     PGD(steps=7),
     PGD(steps=7, restarts=3, seed=5),
     PGD(steps=7, step_size=0.5, loss="cross-entropy", momentum=0.5, early_stop=False),
+    APGD(steps=7, loss="dlr", targets=2),
+    APGD(steps=7, loss="margin", early_stop=False),
 ]
-DETERMINISTIC = [a for a in EVERY if not getattr(a, "random_start", False)]
+LIBRARIES: list[Callable[..., Any]] = [FAB(steps=5, targets=2), Square(queries=30), Auto(steps=5, targets=2, queries=20)]
+EUCLIDEAN: list[Callable[..., Any]] = [CW(steps=20, searches=3), DDN(steps=10)]
+CUT = ["linf-clip", "l2-clip", "l1-clip"]
+OWN = [(a, r) for a in EVERY for r in REGIONS]
+PAIRS = [*OWN, (LIBRARIES[0], "l1-clip"), (LIBRARIES[1], "l2-clip"), (LIBRARIES[2], "linf-clip"), (LIBRARIES[2], "l2")]
+PAIRS += [(a, "l2-clip") for a in EUCLIDEAN]
+DETERMINISTIC = [a for a in EVERY if isinstance(a, FGSM) or (isinstance(a, PGD) and not a.random_start)]
 
 
 def naming(method: object) -> str:
@@ -32,8 +40,7 @@ def naming(method: object) -> str:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", REGIONS)
-@pytest.mark.parametrize("method", EVERY, ids=naming)
+@pytest.mark.parametrize(("method", "name"), PAIRS, ids=naming)
 def test_results_are_inside_and_say_what_the_network_says(method: Any, name: str, dtype: torch.dtype) -> None:
     net, x = plane_net(1, dtype), inputs(12, 2, 2, dtype)
     y = net(x).argmax(1)
@@ -50,8 +57,7 @@ def test_results_are_inside_and_say_what_the_network_says(method: Any, name: str
     assert found.rate == pytest.approx(float(found.success.sum()) / 12)
 
 
-@pytest.mark.parametrize("name", REGIONS)
-@pytest.mark.parametrize("method", EVERY, ids=naming)
+@pytest.mark.parametrize(("method", "name"), OWN, ids=naming)
 def test_it_is_never_weaker_than_the_center(method: Any, name: str) -> None:
     net, x = plane_net(3), inputs(12, 2, 4)
     y = net(x).argmax(1)
@@ -60,8 +66,7 @@ def test_it_is_never_weaker_than_the_center(method: Any, name: str) -> None:
     assert (method(net, ball, y).margins <= label_margins(net(center), y) + 1e-12).all()
 
 
-@pytest.mark.parametrize("method", EVERY, ids=naming)
-@pytest.mark.parametrize("name", ["linf-clip", "l2-clip", "l1-clip"])
+@pytest.mark.parametrize(("method", "name"), [p for p in PAIRS if p[1] in CUT], ids=naming)
 def test_at_radius_zero_only_the_misclassified_are_broken(name: str, method: Any) -> None:
     net, x = plane_net(3), inputs(9, 2, 4)
     y = net(x).argmax(1)
@@ -152,7 +157,7 @@ def test_an_empty_batch_gives_an_empty_result() -> None:
 
 
 def test_every_registered_attack_is_in_the_list() -> None:
-    made = {type(a) for a in EVERY}
+    made = {type(a) for a in [*EVERY, *LIBRARIES, *EUCLIDEAN]}
     assert {type(ATTACKS[name]()) for name in ATTACKS} <= made
     with pytest.raises(InputError):
         ATTACKS["pgd"](loss="hinge")
@@ -172,7 +177,7 @@ def test_a_property_takes_outputs_of_any_shape_and_labels_do_not() -> None:
         PGD(loss="cross-entropy")(flat, ball, asked)
 
 
-@pytest.mark.parametrize("method", EVERY, ids=naming)
+@pytest.mark.parametrize("method", [*EVERY, LIBRARIES[0]], ids=naming)
 def test_a_graph_is_attacked_as_its_module(method: Any) -> None:
     net, x = plane_net(9), inputs(10, 2, 10)
     ball, y = region("linf-clip", x, 0.1), net(x).argmax(1)

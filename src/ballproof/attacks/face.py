@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ballproof.attacks.asking import Network
+from ballproof.attacks.fickle import refuse_random
 from ballproof.attacks.registry import named_attack
 from ballproof.attacks.result import AttackResult
 from ballproof.errors import InputError
@@ -47,15 +48,17 @@ def run_attack(
 
     x, eps: `(batch, *input)`, and the radius, in the units of the network's input. y: the right labels `(batch,)`.
     clip: the valid range with which the ball is cut; None for the plain ball. norm: linf, l2 or l1.
-    method, settings: pgd, bim or fgsm, and the settings of `PGD`, `BIM` or `FGSM`.
+    method, settings: one of `ATTACKS` (pgd, bim, fgsm, apgd, auto, fab, square, cw, ddn), and the settings of that attack.
 
     A point that breaks the label proves that the network is not robust; finding none proves nothing. `InputError` names
-    an argument or a setting that makes no sense. The network is asked in evaluation mode; its parameters, their
-    `.grad`, its training flags and torch's random numbers are left as they were.
+    an argument or a setting that makes no sense, or a network whose answers are random. The network is asked in evaluation
+    mode; its parameters, their `.grad`, its training flags and torch's random numbers are left as they were.
     """
     search = named_attack(method, **settings)
     if not isinstance(x, Tensor) or not x.is_floating_point():
         came = str(x.dtype) if isinstance(x, Tensor) else type(x).__name__
         raise InputError(f"`x` must be a tensor of floating numbers, got {came}")
     with torch.inference_mode(False):
-        return search(net, ball(norm, x.detach().clone(), eps, clip), y)
+        region = ball(norm, x.detach().clone(), eps, clip)
+        refuse_random(net, region.center[:8])
+        return search(net, region, y)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from ballproof.errors import InputError
 from ballproof.problems import Label, Property, Region
 
-LOSSES = ("margin", "cross-entropy")
+LOSSES = ("margin", "cross-entropy", "dlr")
 Target: TypeAlias = Property | Label | Tensor
 """What must hold: a `Property`, `classified_as(labels)`, or the right labels `(batch,)` themselves."""
 
@@ -47,10 +47,14 @@ class Misclassify(Goal):
     """Another class than `labels (batch,)` scores at least as high, so that the label is no longer the only answer.
 
     The margin is `z_y - max_{j != y} z_j`; a tie (margin 0) breaks the label, as no proof `margin > 0` can stand there.
+    targets: `(batch,)`, the class that a search heads for in place of the best other one. `dlr` is the difference of logits
+    ratio (Croce & Hein 2020, equations 6 and 7): the margin in units of the spread of the largest logits, so that it does not
+    change with their scale; of networks with too few classes for the spread (3, or 4 with targets) it is the plain margin.
     """
 
     labels: Tensor
     loss: str = "margin"
+    targets: Tensor | None = None
 
     def margins(self, outputs: Tensor) -> Tensor:
         column = self._column(outputs)
@@ -61,13 +65,34 @@ class Misclassify(Goal):
         return self.margins(outputs) <= 0
 
     def descent(self, outputs: Tensor) -> Tensor:
-        if self.loss == "margin":
-            return self.margins(outputs)
         self._column(outputs)
-        return -functional.cross_entropy(outputs, self.labels, reduction="none")
+        if self.loss == "cross-entropy":
+            if self.targets is None:
+                return -functional.cross_entropy(outputs, self.labels, reduction="none")
+            return functional.cross_entropy(outputs, self.targets, reduction="none")
+        return self._towards(outputs) / (self._spread(outputs) if self.loss == "dlr" else 1)
+
+    def headed(self, targets: Tensor) -> Misclassify:
+        """The same goal, with a search that heads for these classes."""
+        return Misclassify(self.labels, self.loss, targets)
 
     def __getitem__(self, index: Tensor) -> Misclassify:
-        return Misclassify(self.labels[index], self.loss)
+        return Misclassify(self.labels[index], self.loss, None if self.targets is None else self.targets[index])
+
+    def _towards(self, outputs: Tensor) -> Tensor:
+        """The label's logit minus the target's, or minus the largest other one."""
+        if self.targets is None:
+            return self.margins(outputs)
+        own, other = (outputs.gather(1, chosen[:, None]).squeeze(1) for chosen in (self.labels, self.targets))
+        return own - other
+
+    def _spread(self, outputs: Tensor) -> Tensor | float:
+        """z_1 - z_3 of the sorted logits, with targets z_1 - (z_3 + z_4) / 2; never 0."""
+        least = 3 if self.targets is None else 4
+        if outputs.shape[1] < least:
+            return 1.0
+        top = outputs.topk(least, dim=1).values
+        return (top[:, 0] - top[:, 2:].mean(1)).clamp_min(torch.finfo(outputs.dtype).tiny ** 0.5)
 
     def _column(self, outputs: Tensor) -> Tensor:
         if outputs.ndim != 2:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from ballproof.attacks.asking import Network
 from ballproof.attacks.goal import Target
 from ballproof.attacks.result import AttackResult
-from ballproof.attacks.search import Plan, attacked
+from ballproof.attacks.search import Plan, attacked, search
 from ballproof.attacks.settings import fraction, known_loss, positive, whole
 from ballproof.errors import InputError
 from ballproof.problems import Region
@@ -23,7 +24,7 @@ class PGD:
     step_size: the length of a step in units of eps (of each coordinate's own eps; of half the width of a `Box`); None
     is `2.5 / steps`, with which a walk can cross the ball and come back to any face.
     random_start: each restart starts at a random point of the region; else there is one walk, from the center.
-    loss: `margin` (the margin itself) or `cross-entropy` (labels only).
+    loss: `margin` (the margin itself), or with labels `cross-entropy` or `dlr` (the margin over the spread of the logits).
     momentum: the share in [0, 1) of the former direction that is kept (MI-FGSM, Dong et al. 2018).
     seed: starts a generator of the attack's own; torch's global one is not touched.
     batch_size: how many examples are asked at once; results do not depend on it beyond rounding.
@@ -60,7 +61,7 @@ class PGD:
         step = 2.5 / self.steps if self.step_size is None else self.step_size
         chance = (self.restarts, self.random_start, self.momentum, self.seed)
         plan = Plan(self.steps, step, *chance, self.batch_size, self.early_stop)
-        return attacked(network, region, target, self.loss, plan)
+        return attacked(network, region, target, self.loss, self.batch_size, partial(search, plan=plan))
 
 
 def BIM(
@@ -95,4 +96,5 @@ class FGSM:
         known_loss(self.loss)
 
     def __call__(self, network: Network, region: Region, target: Target) -> AttackResult:
-        return attacked(network, region, target, self.loss, Plan(1, 1.0, 1, False, 0.0, 0, self.batch_size))
+        plan = Plan(1, 1.0, 1, False, 0.0, 0, self.batch_size)
+        return attacked(network, region, target, self.loss, self.batch_size, partial(search, plan=plan))

@@ -8,8 +8,11 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from ballproof.attacks.apgd import APGD
 from ballproof.attacks.asking import Network
+from ballproof.attacks.auto import Auto
 from ballproof.attacks.goal import Target
+from ballproof.attacks.libraries import CW, DDN, FAB, Square
 from ballproof.attacks.pgd import BIM, FGSM, PGD
 from ballproof.attacks.result import AttackResult
 from ballproof.errors import InputError
@@ -22,7 +25,9 @@ class Attack(Protocol):
     def __call__(self, network: Network, region: Region, target: Target) -> AttackResult: ...
 
 
-ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType({"pgd": PGD, "bim": BIM, "fgsm": FGSM})
+ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
+    {"pgd": PGD, "bim": BIM, "fgsm": FGSM, "apgd": APGD, "auto": Auto, "fab": FAB, "square": Square, "cw": CW, "ddn": DDN}
+)
 
 
 def named_attack(name: str, **settings: Any) -> Attack:

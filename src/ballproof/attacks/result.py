@@ -16,12 +16,15 @@ class AttackResult:
     is broken already at the region's own center counts, with that center as its point.
     `margins (batch,)`: how far the outputs at the point are from breaking, in units of the outputs; negative if broken.
     `predictions (batch,)`: the index of the largest output at the point.
+    `by`: of an ensemble, for each example the name of the attack that broke it: `clean` where the center is broken already, ""
+    where none did. Empty for a single attack.
     """
 
     inputs: Tensor
     success: Tensor
     margins: Tensor
     predictions: Tensor
+    by: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:

@@ -1,7 +1,8 @@
-"""The walk that `PGD`, `BIM` and `FGSM` share: steepest steps of the region's norm, each projected back."""
+"""What searches share, and the walk of `PGD`, `BIM` and `FGSM`: steepest steps of the region's norm, each projected back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ballproof.attacks.asking import Network, ask, chunks, evaluating, slope
 from ballproof.attacks.findings import Findings
-from ballproof.attacks.goal import Goal, Target, goal_of
+from ballproof.attacks.goal import Goal, Misclassify, Target, goal_of
 from ballproof.attacks.recheck import recheck
 from ballproof.attacks.result import AttackResult
 from ballproof.attacks.space import reach, start, useful
@@ -42,6 +43,11 @@ class Task:
     def __getitem__(self, places: Tensor) -> Task:
         return Task(self.network, self.region[places], self.goal[places], self.index[places])
 
+    def aimed(self, targets: Tensor) -> Task:
+        """The same, heading for the classes `targets (batch,)`."""
+        assert isinstance(self.goal, Misclassify)
+        return Task(self.network, self.region, self.goal.headed(targets), self.index)
+
     def look(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The outputs at `points`, and the gradient of the loss there."""
         with torch.enable_grad():
@@ -50,28 +56,31 @@ class Task:
             return outputs.detach(), slope(self.goal.descent(outputs), leaf)
 
 
-def attacked(network: Network, region: Region, target: Target, loss: str, plan: Plan) -> AttackResult:
-    """Searches as `plan` says; every point is then checked again outside the search."""
+Hunt = Callable[[Task, Findings], None]
+"""A search: offers to the findings, which hold every center, the points that it meets."""
+
+
+def attacked(network: Network, region: Region, target: Target, loss: str, batch_size: int, hunt: Hunt) -> AttackResult:
+    """Asks the centers, hunts, and checks every point again outside the search."""
     with torch.inference_mode(False), torch.no_grad(), evaluating(network):
         goal = goal_of(target, region, loss)
         task = Task(network, region, goal, torch.arange(region.batch, device=region.device))
-        points = search(task, plan).points
-    return recheck(network, region, goal, points, plan.batch_size)
+        center = start(region)
+        findings = Findings(center)
+        for places in chunks(task.index, batch_size):
+            findings.offer(places, center[places], ask(network, center[places]), goal[places])
+        hunt(task, findings)
+    return recheck(network, region, goal, findings.points, batch_size)
 
 
-def search(task: Task, plan: Plan) -> Findings:
-    """The best points of the center and of all restarts. Examples that are broken are left out of what follows."""
-    center = start(task.region)
-    findings = Findings(center)
+def search(task: Task, findings: Findings, plan: Plan) -> None:
+    """The best points of all restarts. Examples that are broken are left out of what follows."""
     generator = torch.Generator().manual_seed(plan.seed)
-    for places in chunks(task.index, plan.batch_size):
-        findings.offer(places, center[places], ask(task.network, center[places]), task.goal[places])
     for _ in range(plan.restarts):
-        points = task.region.sample(generator) if plan.random_start else center
+        points = task.region.sample(generator) if plan.random_start else start(task.region)
         pending = findings.unbroken() if plan.early_stop else task.index
         for places in chunks(pending, plan.batch_size):
             walk(task[places], points[places], plan, findings)
-    return findings
 
 
 def walk(task: Task, points: Tensor, plan: Plan, findings: Findings) -> None:

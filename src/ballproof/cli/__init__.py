@@ -11,6 +11,7 @@ from ballproof.cli.certify import certify
 from ballproof.cli.check import check
 from ballproof.cli.demo import demo
 from ballproof.cli.models import models
+from ballproof.cli.radius import radius
 from ballproof.cli.report import report
 from ballproof.cli.smooth import smooth
 from ballproof.cli.train import train
@@ -19,7 +20,7 @@ from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
 
 app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
-for _command in (demo, train, attack, certify, verify, check, vnncomp, models, report, smooth):
+for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth):
     app.command(_command)
 
 

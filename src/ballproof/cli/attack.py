@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Clip, DataDir, Download, Json, Limit, Out, Threads, limited, tell, use_threads
+from ballproof.cli.common import Clip, DataDir, Download, Json, Limit, Out, Threads, limited, progress, tell, use_threads
 
 
 def attack(
@@ -16,11 +16,16 @@ def attack(
     data: str,
     eps: float,
     norm: Literal["linf", "l2", "l1"] = "linf",
-    attack: Literal["pgd", "bim", "fgsm"] = "pgd",
-    steps: int = 40,
+    attack: Annotated[
+        Literal["pgd", "bim", "fgsm", "apgd", "auto", "fab", "square", "cw", "ddn"],
+        Parameter(help="auto: the standard ensemble; it, fab, square, cw and ddn need the extra `attacks`."),
+    ] = "pgd",
+    steps: Annotated[int | None, Parameter(help="Default 40 for pgd and bim, 100 for apgd and auto.")] = None,
     step_size: Annotated[float | None, Parameter(help="In units of eps; default 2.5 / steps.")] = None,
-    restarts: int = 1,
-    loss: Literal["margin", "cross-entropy"] = "margin",
+    restarts: int | None = None,
+    targets: Annotated[int | None, Parameter(help="Classes that apgd, fab and auto head for in turn.")] = None,
+    queries: Annotated[int | None, Parameter(help="Of square and auto; default 5000.")] = None,
+    loss: Annotated[Literal["margin", "cross-entropy", "dlr"] | None, Parameter(help="Of pgd, bim, fgsm and apgd.")] = None,
     clip: Clip = True,
     split: Literal["test", "train"] = "test",
     limit: Limit = 0,
@@ -34,7 +39,7 @@ def attack(
 ) -> None:
     """Search the ball round every example for a point that changes the answer. Found points are checked once more.
 
-    With --out the adversarial inputs are kept as adversarial.npz beside results.json.
+    With --out the adversarial inputs are kept as adversarial.npz and a row an example, with what broke it, as results.parquet.
     """
     from ballproof.attacks import named_attack
     from ballproof.data import load
@@ -46,14 +51,23 @@ def attack(
     use_threads(threads)
     examples = limited(load(data, split, data_dir, fetch=download), limit)
     network = load_model(model, examples)
-    given = {"steps": steps, "step_size": step_size, "restarts": restarts} if attack == "pgd" else {}
-    given = {"steps": steps, "step_size": step_size} if attack == "bim" else given
-    method = named_attack(attack, loss=loss, **given, **({} if attack == "fgsm" else {"seed": seed}))
+    asked_for = {
+        "steps": steps,
+        "step_size": step_size,
+        "restarts": restarts,
+        "targets": targets,
+        "queries": queries,
+        "loss": loss,
+    }
+    given = {k: v for k, v in asked_for.items() if v is not None}
+    method = named_attack(attack, **given, **({} if attack == "fgsm" else {"seed": seed}))
     ball(norm, examples.inputs[:1], eps, None)  # refuses a bad eps before anything is written
     asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
     run = Run.start(out, "attack", asked, resume=False) if out is not None else None
     started = time.perf_counter()
-    found = attack_data(network, examples, method, eps, norm, (0.0, 1.0) if clip else None, batch, run)
+    with progress(len(examples.labels), attack) as show:
+        watch = lambda done: show(done, "")  # noqa: E731
+        found = attack_data(network, examples, method, eps, norm, (0.0, 1.0) if clip else None, batch, run, attack, watch)
     told = {**found, "attack": attack, "eps": eps, "norm": norm, "seconds": time.perf_counter() - started}
     if run:
         run.write_json("results.json", told)
@@ -61,5 +75,6 @@ def attack(
         f"{told['n']} examples, {norm} ball of radius {eps} in the units of the data",
         f"clean accuracy     {100 * told['clean_accuracy']:6.2f} %",
         f"attacked accuracy  {100 * told['attacked_accuracy']:6.2f} %   (what {method!r} could not break)",
+        "broken by           " + (", ".join(f"{name} {count}" for name, count in found["by"].items()) or "nothing"),
     ]
     tell(json, told, lines)

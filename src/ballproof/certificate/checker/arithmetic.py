@@ -86,7 +86,8 @@ class Arithmetic:
     def settled(self, value: Array) -> Array:
         """The value. Raises `RefusedError` where it overflowed; in fractions no float may have come in."""
         if self.exact:
-            assert all(isinstance(v, (int, Fraction)) for v in value.ravel()), "a float among fractions"
+            if not all(isinstance(v, (int, Fraction)) for v in value.ravel()):
+                raise RefusedError("a float among fractions")
         elif not np.isfinite(value).all():
             raise RefusedError("numbers overflow on this box")
         return value

@@ -20,9 +20,12 @@ from ballproof.certificate.checker.neurons import Question
 from ballproof.certificate.checker.specification import Case, read_cases
 from ballproof.certificate.checker.tree import read_tree, replay
 
+MOST_WEIGHT = 2**1000
+
 FORMAT, VERSION = "ballproof certificate", 1
 
-MOST_LINES = 20_000_000
+MOST_LINES, MOST_EACH = 20_000_000, 16
+"""Lines of a file, and how many characters they have on the average."""
 LONGEST_LINE = 2**20
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -66,7 +69,7 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
             raise RefusedError(f"the certificate is of another {name}: {str(header.get(name))[:16]}..., not {wanted[:16]}...")
     arithmetic = Arithmetic(deployed, exact)
     found, net = roots(cases, net), net.of(arithmetic.number)
-    if header.get("roots") != len(found):
+    if type(header.get("roots")) is not int or header["roots"] != len(found):
         raise RefusedError(f"the certificate has {str(header.get('roots'))[:16]} trees, the property {len(found)} boxes")
     count = 0
     trees = _trees(lines, len(found))
@@ -90,8 +93,9 @@ def roots(cases: list[Case], network: Network) -> list[Root]:
         together.setdefault((case.low, case.high), []).append(case)
     found = []
     for (low, high), own in together.items():
-        if len(low) != network.nodes[0].size:
-            raise NotModelledError(f"a property of {len(low)} inputs for a network of {network.nodes[0].size}")
+        sizes = (len(low), own[0].outputs), (network.nodes[0].size, network.output.index.size)
+        if sizes[0] != sizes[1]:
+            raise NotModelledError(f"a property of {sizes[0]} inputs and outputs for a network of {sizes[1]}")
         ends = np.array([_down(v) for v in low]), np.array([-_down(-v) for v in high])
         found.append(Root(*ends, _question(own, network.output.index.size)))
     return found
@@ -103,8 +107,8 @@ def _question(cases: list[Case], outputs: int) -> Question:
         for terms, offset in case.rows or (({}, Fraction(0)),):  # without rows every point violates: 0 <= 0
             row = np.zeros(outputs)
             for place, value in terms.items():
-                if place >= outputs or Fraction(float(value)) != value:
-                    raise NotModelledError(f"a weight of {value} of output {place}")
+                if abs(value) > MOST_WEIGHT or Fraction(float(value)) != value:
+                    raise NotModelledError(f"a weight of {str(value)[:40]}, which float64 does not hold")
                 row[place] = float(value)
             rows.append(row)
             offsets.append(_down(offset))
@@ -123,13 +127,13 @@ def _down(value: Fraction) -> float:
 
 def _lines(path: Path) -> Iterator[str]:
     """The lines of the file, unpacked; refuses what is longer than a certificate can be."""
-    count = 0
+    count = size = 0
     try:
         with gzip.open(path, "rt", encoding="ascii", newline="\n") as file:
             while line := file.readline(LONGEST_LINE):
-                count += 1
-                if count > MOST_LINES or not line.endswith("\n"):
-                    raise RefusedError(f"line {count} is cut short or too long, or there are more than {MOST_LINES}")
+                count, size = count + 1, size + len(line)
+                if max(count, size / MOST_EACH) > MOST_LINES or not line.endswith("\n"):
+                    raise RefusedError(f"line {count} is cut short or too long, or there are more than {MOST_LINES} short ones")
                 yield line[:-1]
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise RefusedError(f"{path.name} is damaged: {error}") from error
@@ -138,12 +142,14 @@ def _lines(path: Path) -> Iterator[str]:
 def _header(lines: Iterator[str]) -> dict[str, Any]:
     try:
         found = json.loads(next(lines, ""))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RefusedError("the first line is no header") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise RefusedError("this is no certificate of ballproof")
-    if found.get("version") != VERSION:
+    if type(found.get("version")) is not int or found["version"] != VERSION:
         raise RefusedError(f"version {str(found.get('version'))[:16]}; this checker reads version {VERSION}")
+    if found.get("semantics") not in ("real", "deployed"):
+        raise RefusedError("the semantics are neither `real` nor `deployed`")
     return found
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +20,9 @@ from onnx import numpy_helper
 from ballproof.certificate.checker.errors import NotModelledError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+MOST_USERS = 12
+"""Nodes that use one node: what they send back is added up, and so many roundings are allowed for."""
 
 LARGEST = 2**27
 """Numbers of one layer's weight or places; bytes of a file."""
@@ -144,7 +150,7 @@ def unpacked(path: Path) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(LARGEST + 1)
-    except (EOFError, ValueError) as error:
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
         raise NotModelledError(f"{path.name}, which is damaged: {error}") from error
     if len(content) > LARGEST:
         raise NotModelledError(f"{path.name}, a file of more than {LARGEST} bytes")
@@ -156,7 +162,7 @@ def read_network(path: Path) -> Network:
     content = unpacked(path)
     try:
         return _Reading(onnx.load_from_string(content)).run(hashlib.sha256(content).hexdigest())
-    except (DecodeError, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+    except (DecodeError, KeyError, IndexError, ValueError, TypeError, AttributeError, MemoryError) as error:
         raise NotModelledError(f"this file: {type(error).__name__}: {str(error)[:200]}") from error
 
 
@@ -166,6 +172,9 @@ def _used(nodes: list[Node], output: View, sha256: str) -> Network:
     for place in reversed(range(len(nodes))):
         if place in used:
             used |= {p.source for p in nodes[place].parts}
+    users = [p.source for i, n in enumerate(nodes) if i in used for p in n.parts]
+    if any(users.count(place) > MOST_USERS for place in used):
+        raise NotModelledError(f"a value that more than {MOST_USERS} nodes use")
     order = {old: new for new, old in enumerate(sorted(used))}
     kept = [
         replace(n, parts=tuple(replace(p, source=order[p.source]) for p in n.parts)) for i, n in enumerate(nodes) if i in used
@@ -173,19 +182,22 @@ def _used(nodes: list[Node], output: View, sha256: str) -> Network:
     return Network(kept, View(order[output.node], output.index), sha256)
 
 
+RULES = {"Constant", "Identity", "Flatten", "Reshape", "Transpose", "Relu", "Add", "Sub", "Mul", "MatMul", "Gemm", "Conv"}
+
+
 class _Reading:
     """One walk through the file. A rule is named as its operation, and takes the node, its operands and its attributes."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
+        if model.functions or self.graph.sparse_initializer:
+            raise NotModelledError("functions of the file's own, or sparse weights")
         self.known: dict[str, View | Array] = {}
         self.nodes: list[Node] = []
 
     def run(self, sha256: str) -> Network:
-        if self.graph.sparse_initializer:
-            raise NotModelledError("sparse weights")
         for constant in self.graph.initializer:
-            self._learn(constant.name, numpy_helper.to_array(constant))
+            self._learn(constant.name, _tensor(constant))
         entries = [i for i in self.graph.input if i.name not in self.known]
         if len(entries) != 1 or len(self.graph.output) != 1 or len(self.graph.input) != 1 + len(self._defaults()):
             raise NotModelledError("a network of several inputs or outputs")
@@ -193,11 +205,13 @@ class _Reading:
         if kind.elem_type != onnx.TensorProto.FLOAT:
             raise NotModelledError("an input that is not of float32 numbers")
         shape = [d.dim_value or 1 for d in kind.shape.dim]
-        count = int(np.prod(shape))
+        if min(shape, default=1) < 1:
+            raise NotModelledError(f"an input of shape {shape}")
+        count = _sized(shape)
         self.nodes.append(Node("input", count))
         self._learn(entries[0].name, View(0, np.arange(count).reshape(shape)))
         for node in self.graph.node:
-            rule = getattr(self, f"_{node.op_type.lower()}", None)
+            rule = getattr(self, f"_{node.op_type.lower()}") if node.op_type in RULES else None
             if rule is None or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
                 raise NotModelledError(f"the operation {node.op_type} (`{node.name}`)")
             given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -219,7 +233,7 @@ class _Reading:
         self.known[name] = value
 
     def _constant(self, operands: list[View | Array], value: onnx.TensorProto) -> Array:
-        return numpy_helper.to_array(value)
+        return _tensor(value)
 
     def _identity(self, operands: list[View | Array]) -> View | Array:
         return operands[0]
@@ -256,7 +270,8 @@ class _Reading:
     def _add(self, operands: list[View | Array], sign: float = 1.0) -> View:
         first, second = operands
         shape = np.broadcast_shapes(*(v.index.shape if isinstance(v, View) else v.shape for v in operands))
-        size, parts, bias = int(np.prod(shape)), [], np.zeros(shape)
+        size, parts = _sized(shape), []
+        bias = np.zeros(shape)
         for value, factor in ((first, 1.0), (second, sign)):
             if isinstance(value, View):
                 take = np.broadcast_to(value.index, shape).reshape(1, -1)
@@ -287,6 +302,7 @@ class _Reading:
         if not isinstance(value, View) or isinstance(factor, View):
             raise NotModelledError("a product of two tensors that both depend on the input, or of two constants")
         shape = np.broadcast_shapes(value.index.shape, factor.shape)
+        _sized(shape)
         take = np.broadcast_to(value.index, shape).reshape(1, -1)
         scale = np.broadcast_to(_floats(factor), shape).ravel()
         return self._affine(shape, [self._part(value, take, scale=scale)], np.zeros(shape), 1)
@@ -342,6 +358,20 @@ class _Reading:
         part = self._part(_view(value), places, _floats(weight).reshape(out, -1))
         bias = np.repeat(_floats(rest[0]).reshape(out), rows * columns) if rest else np.zeros(out * rows * columns)
         return self._affine((1, out, rows, columns), [part], bias, places.shape[1] + 1)
+
+
+def _tensor(tensor: onnx.TensorProto) -> Array:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+        raise NotModelledError("weights in other files, which the hash does not cover")
+    return numpy_helper.to_array(tensor)
+
+
+def _sized(shape: Sequence[int]) -> int:
+    """The count of a tensor's numbers, before any of them is made."""
+    count = math.prod(shape)
+    if count > LARGEST:
+        raise NotModelledError(f"a tensor of more than {LARGEST} numbers")
+    return count
 
 
 def _view(value: View | Array) -> View:

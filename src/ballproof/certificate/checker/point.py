@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ballproof.certificate.checker.arithmetic import Arithmetic
-from ballproof.certificate.checker.certificate import Checked, check
+from ballproof.certificate.checker.certificate import Checked, check, roots
 from ballproof.certificate.checker.errors import RefusedError
 from ballproof.certificate.checker.network import Array, Network, read_network, unpacked
 from ballproof.certificate.checker.rounded import Bounds
@@ -34,6 +34,7 @@ def check_counterexample(path: Path, network: Path, property_: Path, deployed: b
     """
     net = read_network(network)
     cases, digest = read_cases(property_)
+    roots(cases, net)  # refuses a property that does not fit the network
     x = _input(unpacked(path).decode("ascii", "replace"), net.nodes[0].size)
     exact = [Fraction(float(v)) for v in x]
     own = [c for c in cases if all(a <= v <= b for a, v, b in zip(c.low, exact, c.high, strict=True))]

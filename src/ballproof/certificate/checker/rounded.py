@@ -23,12 +23,15 @@ import numpy as np
 
 from ballproof.certificate.checker.arithmetic import Arithmetic
 from ballproof.certificate.checker.errors import RefusedError
-from ballproof.certificate.checker.network import Network, Node, spread, taken
+from ballproof.certificate.checker.network import MOST_USERS, Network, Node, spread, taken
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_ROWS = 1000
 """Rows of one group."""
+
+LARGEST32 = 2**127
+"""Half of what float32 holds: no sum of terms whose absolute values add up to less overflows, in whatever order."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Bounds:
         self.high: list[Array] = []
         self.load: list[Array] = []
         self.slack: list[Array] = []
+        self.vanished: Any = 0
+        """By box, what underflow may cost a row: each coefficient is off by less than `tiny`, on values of their size."""
         self.lines: dict[int, Lines] = {}
         self.arguments: dict[int, tuple[Array, Array]] = {}
         """By rectifier, the intervals of its arguments."""
@@ -76,6 +81,10 @@ class Bounds:
                     bends = True
                 for ends in (self.low, self.high, self.load, self.slack):
                     arithmetic.settled(ends[place])
+                size = self._magnitude(place)
+                if arithmetic.deployed and not ((size < LARGEST32).all() and (self.load[place] < LARGEST32).all()):
+                    raise RefusedError("float32 numbers may overflow on this box")
+                self.vanished = self.vanished + MOST_USERS * arithmetic.tiny * (1 + size.sum(1, keepdims=True))
 
     def _known(self, low: Array, high: Array) -> None:
         self.low.append(low)
@@ -131,7 +140,7 @@ class Bounds:
         lines: other lines than those of the boxes. sizes: where rows and offsets are sums that were rounded, those of the
         absolute values of their terms.
         """
-        view, walk = self.network.output, _Sum(self.arithmetic)
+        view, walk = self.network.output, _Sum(self.arithmetic, self.vanished)
         wide = spread(rows, view.index.ravel(), self.network.nodes[view.node].size)
         self._walk({view.node: wide}, view.node, walk, lines or self.lines)
         walk.add(offsets, np.abs(offsets), 1)
@@ -148,7 +157,7 @@ class Bounds:
 
     def _ends(self, place: int, units: Array) -> Array:
         """Lower values of these coordinates of a node and of their negatives on each box, `(boxes, 2 units)`."""
-        node, walk, both = self.network.nodes[place], _Sum(self.arithmetic), np.concatenate([units, units])
+        node, walk, both = self.network.nodes[place], _Sum(self.arithmetic, self.vanished), np.concatenate([units, units])
         sign = np.repeat([1, -1], len(units))[:, None]
         coefficients: dict[int, Array] = {}
         if node.kind != "affine":
@@ -217,10 +226,10 @@ class Bounds:
 class _Sum:
     """A sum of terms, what it may lack, and the size of what was added."""
 
-    def __init__(self, arithmetic: Arithmetic) -> None:
+    def __init__(self, arithmetic: Arithmetic, wrong: Any) -> None:
         self.arithmetic = arithmetic
         self.value: Any = 0
-        self.wrong: Any = arithmetic.tiny
+        self.wrong = wrong
         self.size: Any = 0
         self.slope: Array | None = None
         self.count = 4

@@ -18,6 +18,9 @@ from ballproof.certificate.checker.network import unpacked
 
 MOST_CASES = 100_000
 TOKEN = re.compile(r"[()]|[^\s()]+")
+VARIABLE = re.compile(r"[XY]_(0|[1-9][0-9]{0,8})")
+NUMBER = re.compile(r"[-+]?([0-9]{1,1200}(\.[0-9]{0,1200})?|\.[0-9]{1,1200})([eE][-+]?[0-9]{1,3})?")
+DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,32 @@ class Case:
     low: tuple[Fraction, ...]
     high: tuple[Fraction, ...]
     rows: tuple[tuple[dict[int, Fraction], Fraction], ...]
+    outputs: int
 
 
 def read_cases(path: Path) -> tuple[list[Case], str]:
     """The cases of a file whose union is the violation, and the file's SHA-256 (of its unpacked content)."""
     content = unpacked(path)
+    try:
+        return _read(content), hashlib.sha256(content).hexdigest()
+    except (ValueError, IndexError, KeyError, TypeError, RecursionError, ArithmeticError) as error:
+        raise NotModelledError(f"this property: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _read(content: bytes) -> list[Case]:
     text = re.sub(r";[^\n]*", "", content.decode())
-    inputs, asserted = 0, []
+    declared: list[str] = []
+    asserted = []
     for item in _expressions(text):
         if item[0] == "declare-const":
-            if item[2] != "Real":
-                raise NotModelledError(f"a constant of type {item[2]}")
-            inputs += str(item[1]).startswith("X_")
-        elif item[0] == "assert":
+            if len(item) != 3 or item[2] != "Real" or not VARIABLE.fullmatch(item[1]):
+                raise NotModelledError("a declaration that is not of a real number X_i or Y_j")
+            declared.append(item[1])
+        elif item[0] == "assert" and len(item) == 2 and isinstance(item[1], list):
             asserted.append(_cases(item[1]))
         else:
             raise NotModelledError(f"`{item[0]}` in a property")
+    sizes = _sizes(declared, asserted)
     count = 1
     for each in asserted:
         count *= len(each)
@@ -58,10 +71,21 @@ def read_cases(path: Path) -> tuple[list[Case], str]:
         raise NotModelledError(f"a property of {count} cases")
     found = []
     for chosen in product(*asserted):
-        case = _case([row for rows in chosen for row in rows], inputs)
+        case = _case([row for rows in chosen for row in rows], *sizes)
         if case is not None:
             found.append(case)
-    return found, hashlib.sha256(content).hexdigest()
+    return found
+
+
+def _sizes(declared: list[str], asserted: list[list[tuple[Row, ...]]]) -> tuple[int, int]:
+    """How many inputs and outputs are declared; every variable that is used has to be."""
+    known = set(declared)
+    inputs, outputs = (max((int(n[2:]) + 1 for n in known if n[0] == letter), default=0) for letter in "XY")
+    if inputs + outputs != len(declared) or len(known) != len(declared):
+        raise NotModelledError("inputs or outputs that are not declared once each, from 0 on without a gap")
+    if not all(name in known for each in asserted for rows in each for row in rows for name, _ in row.terms):
+        raise NotModelledError("a variable that is not declared")
+    return inputs, outputs
 
 
 def _expressions(text: str) -> Iterator[list]:  # type: ignore[type-arg]
@@ -70,6 +94,8 @@ def _expressions(text: str) -> Iterator[list]:  # type: ignore[type-arg]
     for word in TOKEN.findall(text):
         if word == "(":
             stack.append([])
+            if len(stack) > DEEPEST:
+                raise NotModelledError(f"parentheses deeper than {DEEPEST}")
         elif word == ")":
             if len(stack) < 2:
                 raise RefusedError("the property has a parenthesis too many")
@@ -87,6 +113,8 @@ def _expressions(text: str) -> Iterator[list]:  # type: ignore[type-arg]
 
 def _cases(term: list) -> list[tuple[Row, ...]]:  # type: ignore[type-arg]
     """A term as an OR (list) of ANDs (tuples) of rows."""
+    if not isinstance(term, list) or not term:
+        raise NotModelledError("a term that is no list in a property")
     head, *rest = term
     if head == "and":
         parts = [_cases(t) for t in rest]
@@ -110,7 +138,11 @@ def _cases(term: list) -> list[tuple[Row, ...]]:  # type: ignore[type-arg]
 def _linear(term: str | list) -> tuple[dict[str, Fraction], Fraction]:  # type: ignore[type-arg]
     """A sum of multiples of variables."""
     if isinstance(term, str):
-        return ({term: Fraction(1)}, Fraction(0)) if term[:2] in ("X_", "Y_") else ({}, Fraction(term))
+        if VARIABLE.fullmatch(term):
+            return {term: Fraction(1)}, Fraction(0)
+        if not NUMBER.fullmatch(term):
+            raise NotModelledError(f"`{term[:40]}` in a property")
+        return {}, Fraction(term)
     head, *rest = term
     parts = [_linear(t) for t in rest]
     if head == "+" or (head == "-" and len(parts) > 1):
@@ -135,7 +167,7 @@ def _difference(left: tuple[dict[str, Fraction], Fraction], right: tuple[dict[st
     return Row(terms, left[1] - right[1])
 
 
-def _case(rows: list[Row], inputs: int) -> Case | None:
+def _case(rows: list[Row], inputs: int, outputs: int) -> Case | None:
     """Box and rows of one conjunction; None where its box is empty."""
     low: list[Fraction | None] = [None] * inputs
     high: list[Fraction | None] = [None] * inputs
@@ -160,4 +192,4 @@ def _case(rows: list[Row], inputs: int) -> Case | None:
         raise NotModelledError("an input without a lower or an upper bound")
     if any(a > b for a, b in zip(lows, highs, strict=True)):
         return None
-    return Case(tuple(lows), tuple(highs), tuple(kept))
+    return Case(tuple(lows), tuple(highs), tuple(kept), outputs)

@@ -1,0 +1,115 @@
+"""False claims that once passed: underflow on the way back, overflow of float32, names and numbers that mean something else."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from ballproof.certificate.checker.certificate import FORMAT, check
+from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+from ballproof.certificate.checker.network import read_network
+from ballproof.certificate.checker.specification import read_cases
+from oracles.onnx_nets import dense, write_dense
+
+
+def scalar(*weights: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(np.array([[w]], np.float32), np.zeros(1, np.float32)) for w in weights]
+
+
+def claim(path: Path, x: str, unsafe: str, outputs: int = 1) -> Path:
+    names = "(declare-const X_0 Real)" + "".join(f"(declare-const Y_{j} Real)" for j in range(outputs))
+    path.write_text(f"{names}(assert (>= X_0 {x}))(assert (<= X_0 {x}))(assert {unsafe})")
+    return path
+
+
+def proof(path: Path, net: Path, asked: Path, lines: str) -> Path:
+    header = (
+        f'{{"format": "{FORMAT}", "version": 1, "network": "{read_network(net).sha256}", '
+        f'"property": "{read_cases(asked)[1]}", "roots": 1, "semantics": "real"}}'
+    )
+    path.write_bytes(gzip.compress(f"{header}\nr 0\n{lines}\n".encode()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("weights", "x", "end", "lines"),
+    [
+        ((2.0**40, 2.0**40, 2.0**-40, 2.0**-40), "1", "0.9", "q 0x1p-999 . . ."),
+        ((2.0**-126,), str(2**126), "0.9", "q 0x1p-999"),
+        ((2.0**-149,) * 8, str(2**1000), "6.2e-61", "p"),
+    ],
+)
+def test_rows_that_underflow_prove_nothing(tmp_path: Path, weights: tuple[float, ...], x: str, end: str, lines: str) -> None:
+    """The exact output is 1, 1 and 1.6e-58: above what is claimed to be out of reach."""
+    net = write_dense(tmp_path / "net.onnx", scalar(*weights))
+    asked = claim(tmp_path / "p.vnnlib", x, f"(>= Y_0 {end})")
+    for deployed, fractions in ((False, False), (True, False), (False, True)):
+        with pytest.raises(RefusedError):
+            check(proof(tmp_path / "c.gz", net, asked, lines), net, asked, deployed, fractions)
+
+
+def test_float32_that_overflows_is_not_proven(tmp_path: Path) -> None:
+    """8e38 and 6e38 are both infinite in float32, so `Y_0 <= Y_1` holds there, though not in the real numbers."""
+    layers = [*scalar(1e38), (np.array([[8.0], [6.0]], np.float32), np.zeros(2, np.float32))]
+    net = write_dense(tmp_path / "net.onnx", layers)
+    asked = claim(tmp_path / "p.vnnlib", "1", "(<= Y_0 Y_1)", 2)
+    path = proof(tmp_path / "c.gz", net, asked, "p")
+    assert check(path, net, asked).semantics == "real numbers"
+    for fractions in (False, True):
+        with pytest.raises(RefusedError, match="overflow"):
+            check(path, net, asked, deployed=True, exact=fractions)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(<= Y_-1 -1)",
+        "<21",
+        "(<= Y_5 1)",
+        "(<= Y_foo 1)",
+        "(<= Y_0 1e999999999)",
+        "(<= Y_0 inf)",
+        "(<= Y_0 1/0)",
+        "()",
+        "(<= Y_0)",
+    ]
+    + ["(<= Y_0 1 2)", "(+)", "(<= Y_0 0x10)", "(<= X_1_0 1)", "(<= Y_0 \u0663)", "(" * 5000 + ")" * 5000, "(<= (+) 1)"]
+    + ["(<= X_7 1)", "(<= Y_0 1) (<= Y_0 2)"],
+)
+def test_terms_that_mean_nothing_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises((NotModelledError, RefusedError)):
+        read_cases(claim(tmp_path / "p.vnnlib", "0", text))
+
+
+@pytest.mark.parametrize("names", ["X_0 X_2 Y_0", "X_0 X_0 Y_0", "X_0 X_-1 Y_0", "X_0 Y_1", "Z_0"])
+def test_declarations_have_no_gaps(tmp_path: Path, names: str) -> None:
+    (tmp_path / "p.vnnlib").write_text("".join(f"(declare-const {n} Real)" for n in names.split()))
+    with pytest.raises(NotModelledError):
+        read_cases(tmp_path / "p.vnnlib")
+
+
+def test_a_property_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    net = write_dense(tmp_path / "net.onnx", dense(0, 1, 4, 2))
+    asked = claim(tmp_path / "p.vnnlib", "0", "(<= Y_0 -100)")
+    with pytest.raises(NotModelledError, match="inputs and outputs"):
+        check(proof(tmp_path / "c.gz", net, asked, "p"), net, asked)
+
+
+def test_weights_in_other_files_and_huge_inputs_are_refused(tmp_path: Path) -> None:
+    net = write_dense(tmp_path / "net.onnx", dense(0, 1, 4, 1))
+    model = onnx.load(net)
+    outside = onnx.load(net)
+    onnx.save(outside, tmp_path / "out.onnx", save_as_external_data=True, size_threshold=0, location="w.bin")
+    with pytest.raises(NotModelledError, match="other files"):
+        read_network(tmp_path / "out.onnx")
+    for shape in ([1, 2**40], [1, -1]):
+        del model.graph.input[:]
+        model.graph.input.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, shape))
+        onnx.save(model, net)
+        with pytest.raises(NotModelledError):
+            read_network(net)
