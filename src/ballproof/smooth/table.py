@@ -77,7 +77,8 @@ def predict_rows(smoothed: Smoothed, data: Dataset, draws: Draws, run: Run | Non
     def row(x: Any, y: Any, index: list[int]) -> Rows:
         started = time.perf_counter()
         found = smoothed.predict(x[0], draws.n, each, draws.seed, index[0])
-        told = {"index": index[0], "label": int(y[0]), "prediction": found.label, "correct": found.label == int(y[0])}
+        told: dict[str, Any] = {"index": index[0], "label": int(y[0]), "prediction": found.label}
+        told["correct"] = found.label == int(y[0])
         told |= {"abstained": found.label is None, "counts": list(found.counts), "p_value": found.p_value}
         told |= {"n": found.n, "alpha": found.alpha, "seed": found.seed}
         return [{**told, "seconds": time.perf_counter() - started}]
