@@ -61,7 +61,9 @@ def test_an_end_by_walds_formula_would_fail_that_coverage() -> None:
     assert binom.pmf(np.arange(N + 1)[wald > 0.99], N, 0.99).sum() > 0.05
 
 
-@pytest.mark.parametrize(("alpha", "sides", "need"), [(0.001, 1, 10), (0.5, 1, 2), (0.6, 1, 1), (0.001, 2, 11), (0.05, 2, 6)])
+@pytest.mark.parametrize(
+    ("alpha", "sides", "need"), [(0.001, 1, 10), (1e-310, 2, 1031), (0.5, 1, 2), (0.6, 1, 1), (0.001, 2, 11), (0.05, 2, 6)]
+)
 def test_too_few_draws_are_refused_with_the_number_that_would_do(alpha: float, sides: int, need: int) -> None:
     check_draws(need, alpha, sides)
     decided = lower_end(need, need, alpha) > 0.5 if sides == 1 else top_two_p_value(need, 0) <= alpha

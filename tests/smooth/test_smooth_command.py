@@ -149,12 +149,16 @@ def test_a_denoiser_stands_in_front(trained: Path, tmp_path: Path, capsys: pytes
         "import torch\n"
         "class Black(torch.nn.Module):\n    def forward(self, x):\n        return torch.zeros_like(x)\n"
         "class Wide(torch.nn.Module):\n    def forward(self, x):\n        return torch.cat([x, x], 2)\n"
+        "class Pair(torch.nn.Module):\n    def forward(self, x):\n        return x, x\n"
+        "def misfit():\n    return torch.nn.Linear(3, 3)\n"
     )
     asked = ["certify", str(trained), "--data", "digits", "--sigma", "0.25", "--n", "100", "--limit", "5"]
     run(capsys, *asked, "--denoiser", f"{file}:Black", "--out", str(tmp_path / "c"))
     rows = pq.read_table(tmp_path / "c" / "results.parquet").to_pylist()
     assert len({r["prediction"] for r in rows}) == 1 and all(max(r["counts"]) == 100 for r in rows)
     assert "gives shape (1, 16, 8)" in refused(capsys, *asked, "--denoiser", f"{file}:Wide")
+    assert "gives a tuple" in refused(capsys, *asked, "--denoiser", f"{file}:Pair")
+    assert "does not take inputs of shape (1, 8, 8)" in refused(capsys, *asked, "--denoiser", f"{file}:misfit")
     assert "expected module.py:function" in refused(capsys, *asked, "--denoiser", "front")
 
 
@@ -201,3 +205,14 @@ def test_bad_input_is_one_line(trained: Path, more: list[str], said: str, capsys
 def test_bad_training_is_one_line(more: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert said in refused(capsys, "train", *TRAIN, *more)
     assert not Path("runs").exists()
+
+
+def test_the_report_tells_the_probability_and_never_speaks_of_a_proof(trained: Path, tmp_path: Path) -> None:
+    asked = [str(trained), "--data", "digits", "--sigma", "0.25", "--n", "100", "--limit", "5", "--out"]
+    for command in ("certify", "predict"):
+        assert main(["smooth", command, *asked, str(tmp_path / command)]) == 0
+    runs, page = [tmp_path / "certify", tmp_path / "predict", trained], tmp_path / "page.html"
+    assert main(["report", *map(str, runs), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert text.count("with probability at least 0.999 over the draws") == 2 and "radius (l2)" in text
+    assert "noisy copies" in text and "proven" not in text.split("<h2")[1]

@@ -82,6 +82,7 @@ def test_ablation_of_a_vector() -> None:
         ("gaussian", {"sigma": 0.0}, "`sigma` is 0.0"),
         ("gaussian", {"sigma": float("nan")}, "`sigma` is nan"),
         ("gaussian", {"sigma": "a"}, "`sigma` is 'a'"),
+        ("gaussian", {"sigma": 1e300}, r"`sigma` is 1e\+300"),
         ("gaussian", {"sigma": 1.0, "keep": 3}, "`keep` is 3"),
         ("uniform", {"width": -1.0}, "`width` is -1.0"),
         ("ablation", {"keep": 0}, "`keep` is 0"),
@@ -96,3 +97,12 @@ def test_refusals(kind: str, sizes: dict, said: str) -> None:
 def test_more_pixels_than_there_are() -> None:
     with pytest.raises(InputError, match="has 4 pixels"):
         drawn(Ablation(5), torch.zeros(3, 2, 2), 2)
+
+
+@pytest.mark.parametrize("noise", [Gaussian(0.25), Uniform(0.25)], ids=repr)
+@pytest.mark.parametrize("coarse", [torch.float16, torch.bfloat16])
+def test_coarse_inputs_get_the_noise_of_float32_and_only_the_sum_is_rounded(
+    noise: Gaussian | Uniform, coarse: torch.dtype
+) -> None:
+    x = torch.tensor([0.0, 0.5, 1.0])
+    assert torch.equal(drawn(noise, x.to(coarse), 500), drawn(noise, x, 500).to(coarse))

@@ -52,7 +52,7 @@ class Asked:
     seed: int = 0
     split: Literal["test", "train"] = "test"
     limit: Limit = 0
-    batch: Annotated[int, Parameter(help="Noisy copies at once; the draws do not depend on it.")] = 1000
+    batch: Annotated[int, Parameter(help="Noisy copies at once; the draws do not depend on it.")] = 250
     data_dir: DataDir = None
     download: Download = False
     out: Out = None

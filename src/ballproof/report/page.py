@@ -37,6 +37,8 @@ def _section(run: Run) -> dict[str, Any]:
     told = {"name": run.path.name, "command": config["command"], "settings": config["settings"], "versions": config["versions"]}
     if run.has(STORY):
         told["story"] = run.read_json(STORY)
+    if config["command"].startswith("smooth "):
+        return told | {"smoothed": run.read_json(TOTALS) if run.has(TOTALS) else {}, "smooth_log": run.rows(LOG)}
     if log := run.rows(LOG):
         told |= {"log": log, "last": log[-1], "training_chart": training_chart(log)}
     if run.has(TOTALS):

@@ -42,7 +42,7 @@ def check_draws(n: int, alpha: float, sides: int = 1) -> None:
     One side: alpha ** (1/n), the lower end of n hits, must exceed 1/2. Two sides: 2 * 2 ** -n must not exceed alpha.
     """
     check_alpha(alpha)
-    need = math.floor(math.log2(1 / alpha)) + 1 if sides == 1 else math.ceil(math.log2(2 / alpha))
+    need = math.floor(-math.log2(alpha)) + 1 if sides == 1 else math.ceil(1 - math.log2(alpha))
     if n < max(1, need):
         why = f"too few for alpha {alpha:g}: even if all draws agree nothing is certified"
         raise InputError(f"`n` is {n}, {why if n >= 1 else 'expected draws'}; take at least {max(1, need)}")

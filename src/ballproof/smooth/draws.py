@@ -15,6 +15,9 @@ CHUNK, NUMBERS = 1000, 2**22
 """Copies drawn at once, fewer for inputs so large that their copies would hold more numbers than that. The draws depend on
 both, so they are no settings."""
 
+BATCH = 250
+"""Copies that a network gets at once: with 1000 a small network's activations leave the cache, which halves its speed."""
+
 Network = Callable[[Tensor], Tensor]
 
 
@@ -50,8 +53,16 @@ def counted(
 
 
 def answered(network: Network, x: Tensor, classes: int | None = None) -> Tensor:
-    """The logits `(n, classes)`; another shape or a NaN is refused."""
-    logits = network(x)
+    """The logits `(n, classes)`, of two classes or more; another shape or a NaN is refused."""
+    try:
+        logits = network(x)
+    except RuntimeError as error:
+        told = str(error).splitlines()[0]
+        raise InputError(f"the network fails on inputs of shape {tuple(x.shape[1:])}, {x.dtype}: {told}") from error
+    if not isinstance(logits, Tensor):
+        raise InputError(f"the network gives a {type(logits).__name__}, expected a tensor of logits")
+    if logits.ndim == 2 and logits.shape[1] < 2:
+        raise InputError("the network gives one output, expected a logit for each of two classes or more")
     if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] != (classes or logits.shape[1]):
         raise InputError(
             f"the network gives outputs of shape {tuple(logits.shape)}, expected ({len(x)}, {classes or 'classes'})"

@@ -24,7 +24,13 @@ def network_for(model: str, denoiser: str | None, noise: Noise, data: Dataset) -
     if not file or not name:
         raise InputError(f"`denoiser` is {denoiser!r}, expected module.py:function")
     front, network = module_from(denoiser), load_model(model, data.subset([0]))
-    cleaned = front(seen.inputs)
+    try:
+        cleaned = front(seen.inputs)
+    except RuntimeError as error:
+        told = str(error).splitlines()[0]
+        raise InputError(f"`denoiser` does not take inputs of shape {tuple(seen.shape)}: {told}") from error
+    if not isinstance(cleaned, Tensor):
+        raise InputError(f"`denoiser` gives a {type(cleaned).__name__}, expected a tensor of the data's shape")
     if cleaned.shape[1:] != data.shape:
         raise InputError(f"`denoiser` gives shape {tuple(cleaned.shape[1:])}, expected that of the data, {tuple(data.shape)}")
     both = nn.Sequential(front, network if isinstance(network, nn.Module) else _Called(network)).eval()

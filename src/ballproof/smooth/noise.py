@@ -17,6 +17,9 @@ from torch import Tensor
 from ballproof.data import Dataset
 from ballproof.errors import InputError
 
+LARGEST = 1e30
+"""Of noise, so that no draw overflows float32."""
+
 
 class Noise(Protocol):
     """norm: of the ball. around: `(n, *input)` to `(n, *seen)`, one draw a row, from a generator on the CPU alone."""
@@ -43,8 +46,8 @@ class Gaussian:
         _positive("sigma", self.sigma)
 
     def around(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        noise = torch.empty(x.shape, dtype=x.dtype).normal_(generator=generator)
-        return torch.add(x, noise.to(x.device), alpha=self.sigma)
+        noise = torch.empty(x.shape, dtype=_drawn(x)).normal_(generator=generator)
+        return torch.add(x, noise.to(x.device), alpha=self.sigma).to(x.dtype)
 
     def seen(self, x: Tensor) -> Tensor:
         """Noiseless inputs as the network gets them: as they are."""
@@ -69,8 +72,8 @@ class Uniform:
         _positive("width", self.width)
 
     def around(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        noise = torch.empty(x.shape, dtype=x.dtype).uniform_(-self.width, self.width, generator=generator)
-        return x + noise.to(x.device)
+        noise = torch.empty(x.shape, dtype=_drawn(x)).uniform_(-self.width, self.width, generator=generator)
+        return (x + noise.to(x.device)).to(x.dtype)
 
     def seen(self, x: Tensor) -> Tensor:
         """Noiseless inputs as the network gets them: as they are."""
@@ -143,6 +146,11 @@ def seen_by(noise: Noise, data: Dataset) -> Dataset:
     return replace(one, inputs=noise.seen(one.inputs))
 
 
+def _drawn(x: Tensor) -> torch.dtype:
+    """The type of the noise, never coarser than float32: rounding the sum is then part of the network, not of the noise."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 def _positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST:
         raise InputError(f"`{name}` is {value!r}, expected a finite number > 0, in the units of the data")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ballproof.errors import InputError
 from ballproof.graph import Graph
 from ballproof.smooth.binomial import check_draws, lower_end, top_two_p_value
-from ballproof.smooth.draws import check_steady, counted, generator_for
+from ballproof.smooth.draws import BATCH, check_steady, counted, generator_for
 from ballproof.smooth.noise import Gaussian, Noise
 
 
@@ -75,7 +75,7 @@ class Smoothed:
     network: nn.Module | Graph
     noise: Noise | float
     classes: int | None = None
-    batch: int = 1000
+    batch: int = BATCH
 
     def __post_init__(self) -> None:
         if isinstance(self.noise, (int, float)):

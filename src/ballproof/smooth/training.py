@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,7 @@ class SmoothObjective(nn.Module):
 
 def mean_answer(answers: Tensor) -> Tensor:
     """Logarithm of the mean probability over the draws. answers: log-probabilities `(draws, batch, classes)`."""
-    return answers.logsumexp(0) - torch.tensor(float(len(answers))).log()
+    return answers.logsumexp(0) - math.log(len(answers))
 
 
 def divergence(answers: Tensor) -> Tensor:
