@@ -68,18 +68,10 @@ def test_float32_that_overflows_is_not_proven(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "(<= Y_-1 -1)",
-        "<21",
-        "(<= Y_5 1)",
-        "(<= Y_foo 1)",
-        "(<= Y_0 1e999999999)",
-        "(<= Y_0 inf)",
-        "(<= Y_0 1/0)",
-        "()",
-        "(<= Y_0)",
-    ]
-    + ["(<= Y_0 1 2)", "(+)", "(<= Y_0 0x10)", "(<= X_1_0 1)", "(<= Y_0 \u0663)", "(" * 5000 + ")" * 5000, "(<= (+) 1)"]
-    + ["(<= X_7 1)", "(<= Y_0 1) (<= Y_0 2)"],
+        *("(<= Y_-1 -1)", "<21", "(<= Y_5 1)", "(<= Y_foo 1)", "(<= Y_0 1e999999999)", "(<= Y_0 inf)", "(<= Y_0 1/0)", "()"),
+        *("(<= Y_0)", "(<= Y_0 1 2)", "(+)", "(<= Y_0 0x10)", "(<= X_1_0 1)", "(<= Y_0 \u0663)", "(" * 5000 + ")" * 5000),
+        *("(<= (+) 1)", "(<= X_7 1)", "(<= Y_0 1) (<= Y_0 2)"),
+    ],
 )
 def test_terms_that_mean_nothing_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises((NotModelledError, RefusedError)):
