@@ -80,11 +80,12 @@ def test_the_command_writes_rows_totals_and_a_chart(tmp_path: Path, capsys: pyte
 
 
 def test_the_command_attack_says_what_broke_each_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = "--data digits --limit 12 --eps 0.15 --attack auto --steps 5 --queries 20 --json".split()
+    given = "--data digits --limit 12 --eps 0.15 --attack auto --steps 5 --queries 20 --checks --json".split()
     assert main(["attack", "digits-robust", *given, "--out", str(tmp_path / "run")]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     rows = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()
     assert sum(told["by"].values()) == sum(r["broken"] for r in rows) == round(12 * (1 - told["attacked_accuracy"])) > 0
     assert all((r["by"] != "") == r["broken"] for r in rows) and {r["by"] for r in rows} >= {"apgd-ce"}
+    assert [c["name"] for c in told["checks"]] == ["eps", "steps", "restarts", "black-box", "gradients", "saturation"]
     assert main(["attack", "digits-robust", "--data", "digits", "--eps", "0.1", "--attack", "fgsm", "--steps", "3"]) == 2
     assert "`fgsm` has no setting `steps`" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -26,6 +27,9 @@ def attack(
     targets: Annotated[int | None, Parameter(help="Classes that apgd, fab and auto head for in turn.")] = None,
     queries: Annotated[int | None, Parameter(help="Of square and auto; default 5000.")] = None,
     loss: Annotated[Literal["margin", "cross-entropy", "dlr"] | None, Parameter(help="Of pgd, bim, fgsm and apgd.")] = None,
+    checks: Annotated[
+        bool, Parameter(negative="", help="Also ask whether the figure can be believed: named checks, ok or suspicious.")
+    ] = False,
     clip: Clip = True,
     split: Literal["test", "train"] = "test",
     limit: Limit = 0,
@@ -42,6 +46,7 @@ def attack(
     With --out the adversarial inputs are kept as adversarial.npz and a row an example, with what broke it, as results.parquet.
     """
     from ballproof.attacks import named_attack
+    from ballproof.attacks.doubts import checks as strength
     from ballproof.data import load
     from ballproof.evaluate import load_model
     from ballproof.evaluate.attacked import attack_data
@@ -49,6 +54,7 @@ def attack(
     from ballproof.runs import Run
 
     use_threads(threads)
+    valid = (0.0, 1.0) if clip else None
     examples = limited(load(data, split, data_dir, fetch=download), limit)
     network = load_model(model, examples)
     asked_for = {
@@ -67,8 +73,10 @@ def attack(
     started = time.perf_counter()
     with progress(len(examples.labels), attack) as show:
         watch = lambda done: show(done, "")  # noqa: E731
-        found = attack_data(network, examples, method, eps, norm, (0.0, 1.0) if clip else None, batch, run, attack, watch)
+        found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch)
     told = {**found, "attack": attack, "eps": eps, "norm": norm, "seconds": time.perf_counter() - started}
+    doubts = strength(network, examples.inputs, examples.labels, eps, norm, valid, loss or "margin", seed) if checks else []
+    told |= {"checks": [asdict(check) for check in doubts]} if checks else {}
     if run:
         run.write_json("results.json", told)
     lines = [
@@ -77,4 +85,4 @@ def attack(
         f"attacked accuracy  {100 * told['attacked_accuracy']:6.2f} %   (what {method!r} could not break)",
         "broken by           " + (", ".join(f"{name} {count}" for name, count in found["by"].items()) or "nothing"),
     ]
-    tell(json, told, lines)
+    tell(json, told, lines + [str(check) for check in doubts])
