@@ -13,6 +13,7 @@ from ballproof.cli.demo import demo
 from ballproof.cli.models import models
 from ballproof.cli.radius import radius
 from ballproof.cli.report import report
+from ballproof.cli.serve import serve
 from ballproof.cli.smooth import smooth
 from ballproof.cli.train import train
 from ballproof.cli.verify import verify
@@ -20,7 +21,7 @@ from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
 
 app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
-for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth):
+for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth, serve):
     app.command(_command)
 
 
