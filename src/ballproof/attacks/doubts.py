@@ -159,6 +159,7 @@ def _whole(region: Region) -> Region:
     assert hasattr(region, "ends")
     low, high = region.ends
     width = (high - low).expand(region.like.shape).flatten(1).double()
-    length = {"linf": width.amax(1), "l2": width.norm(dim=1), "l1": width.sum(1)}[region.norm]
+    lengths = {"linf": width.amax(1), "l2": width.norm(dim=1), "l1": width.sum(1), "l0": 0 * width[:, 0] + width.shape[1]}
+    length = lengths[region.norm]
     radius = across(length * (1 + math.ulp(1.0)), region.like).to(region.dtype)
     return ball(region.norm, start(region), radius, region.clip)  # type: ignore[attr-defined]
