@@ -63,39 +63,42 @@ def _hunt(settings: SparseRS, task: Task, findings: Findings) -> None:
     points, margins = region.center.clone(), torch.full((region.batch,), torch.inf, device=region.device)
     open_ = findings.unbroken()
     for query in range(settings.queries):
-        change = (part(query, settings) * count).round().clamp(min=1).minimum(count) if query else count
-        leave, enter, fresh = _draws(region, generator)
         if not len(open_):
             return
-        changed, tried = swapped(region, moved, points, change, (leave, enter, fresh))
-        for places in chunks(open_, settings.batch_size):
-            outputs, goal = ask(task.network, tried[places]), task.goal[places]
-            findings.offer(places, tried[places], outputs, goal)
-            found = goal.margins(outputs)
-            better = places[found <= margins[places]]
-            margins[better] = found[found <= margins[places]].to(margins)
-            points[better], moved[better] = tried[better], changed[better]
+        change = (part(query, settings) * count).round().clamp(min=1).minimum(count) if query else count
+        draws = tuple(draw[open_] for draw in _draws(region, generator))
+        changed, tried = swapped(region[open_], moved[open_], points[open_], change[open_], draws)
+        for rows in chunks(torch.arange(len(open_), device=open_.device), settings.batch_size):
+            places, goal = open_[rows], task.goal[open_[rows]]
+            outputs = ask(task.network, tried[rows])
+            findings.offer(places, tried[rows], outputs, goal)
+            found = goal.margins(outputs).to(margins)
+            better = found <= margins[places]
+            kept = places[better]
+            margins[kept], points[kept], moved[kept] = found[better], tried[rows][better], changed[rows][better]
         open_ = open_[~findings.broken[open_]]
 
 
-def _draws(region: L0, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Two random orders of the pixels, and an end of the range for every coordinate."""
+def _draws(region: L0, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Two random numbers for each pixel, and an end of the range for every coordinate."""
     orders = torch.rand(2, region.batch, region.pixels, generator=generator).to(region.device)
     ends = torch.randint(2, region.center.shape, generator=generator).bool().to(region.device)
     low, high = region.range
     return orders[0], orders[1], torch.where(ends, high, low)
 
 
-def swapped(
-    region: L0, moved: Tensor, points: Tensor, change: Tensor, draws: tuple[Tensor, Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """`change (batch,)` of the moved pixels go back, and pixels join until as many are moved as before (all, at first)."""
+def swapped(region: L0, moved: Tensor, points: Tensor, change: Tensor, draws: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """`change (batch,)` of the moved pixels go back, and as many join (at first none is moved, and `change` join)."""
     leave, enter, fresh = draws
-    stay = moved & (_rank(leave.masked_fill(~moved, 2)) >= change[:, None])
-    joins = _rank(enter.masked_fill(stay, 2)) < change[:, None]
+    stay = moved & ~_least(leave.masked_fill(~moved, 2), change)
+    joins = _least(enter.masked_fill(stay, 2), change)
     back = torch.where(region.spread(stay.unsqueeze(1)).squeeze(1), points, region.center)
     return stay | joins, torch.where(region.spread(joins.unsqueeze(1)).squeeze(1), fresh, back)
 
 
-def _rank(values: Tensor) -> Tensor:
-    return values.argsort(1).argsort(1)
+def _least(values: Tensor, count: Tensor) -> Tensor:
+    """Where the `count (batch,)` least of each row of `values` stand."""
+    most = min(int(count.max()), values.shape[1])
+    places = values.topk(most, dim=1, largest=False).indices
+    chosen = torch.arange(most, device=values.device) < count[:, None]
+    return torch.zeros_like(values, dtype=torch.bool).scatter(1, places, chosen)
