@@ -76,7 +76,7 @@ def attack(
     }
     given = {k: v for k, v in asked_for.items() if v is not None}
     method = named_attack(attack, **given, **({} if attack == "fgsm" else {"seed": seed}))
-    ball(norm, examples.inputs[:1], eps, None)  # refuses a bad eps before anything is written
+    ball(norm, examples.inputs[:1], eps, valid)  # refuses a bad eps before anything is written
     asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
     asked |= {} if towards is None else {"towards": towards}
     run = Run.start(out, "attack", asked, resume=False) if out is not None else None

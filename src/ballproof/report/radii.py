@@ -1,4 +1,4 @@
-"""The chart of radii: which share of the examples is robust up to which eps."""
+"""Charts of radii: which share of the examples is robust up to which eps, proven or with a stated probability."""
 
 from __future__ import annotations
 
@@ -21,4 +21,14 @@ def radius_chart(rows: list[dict[str, Any]], largest: float, norm: str) -> str:
         axes.step([0.0, *ends], shares, where="pre", color=color, label=name)
     axes.set(xlabel=f"eps of the {norm} ball (units of the data)", ylabel="examples, %", ylim=(0, 101), xlim=(0, None))
     axes.legend(fontsize=7, loc="upper right")
+    return svg(fig)
+
+
+def smoothed_chart(rows: list[dict[str, Any]], norm: str) -> str:
+    """An `<svg>` element: the share of examples that are right with at least each radius; wrong and abstained count as none."""
+    fig, axes = figure(6, 3.2)
+    radii = sorted(r["radius"] for r in rows if r["certified"])
+    shares = [100 * (len(radii) - i) / max(1, len(rows)) for i in range(len(radii) + 1)]
+    axes.step([0.0, *radii], shares, where="pre")
+    axes.set(xlabel=f"radius of the {norm} ball", ylabel="right with that radius, %", ylim=(0, 101), xlim=(0, None))
     return svg(fig)
