@@ -105,7 +105,7 @@ def test_the_command_prints_no_table_in_which_less_stands_the_attack_than_is_cer
     asked = "--data digits --eps 0.5 --limit 12 --attack-steps 5".split()
     assert main(["certify", "digits-robust", *asked, "--out", str(tmp_path / "run")]) == 3
     said = capsys.readouterr()
-    assert re.match(r"ballproof: SoundnessError: examples \[0, 1, .*\] are certified and yet broken", said.err)
+    assert re.match(r"ballproof: SoundnessError: examples \[(\d+, ){11}\d+\] are certified and yet broken", said.err)
     assert "accuracy" not in said.out and not (tmp_path / "run" / "results.json").exists()
 
 

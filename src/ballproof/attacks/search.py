@@ -87,7 +87,7 @@ def search(task: Task, findings: Findings, plan: Plan) -> None:
 
 
 def diversified(task: Task, points: Tensor, aims: Tensor, steps: int) -> Tensor:
-    """The points after steps as long as the radius, uphill on `aims · outputs`, aims `(batch, outputs)`: Tashiro et al. 2020."""
+    """The points after steps as long as the radius, uphill on `aims · outputs`, aims `(batch, outputs)` (Tashiro 2020)."""
     for _ in range(steps):
         with torch.enable_grad():
             leaf = points.detach().requires_grad_()
