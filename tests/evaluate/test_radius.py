@@ -45,6 +45,21 @@ def test_both_sides_meet_the_closed_form() -> None:
     assert told["certified_mean"] == pytest.approx(float(certified.mean()))
 
 
+def test_pixels_of_a_linear_network() -> None:
+    """Both sides are exact: a pixel lowers the margin by the larger of c x and c (x - 1)."""
+    net, x, _, _ = plane()
+    net.bias.data[0] += 2
+    y = net(x).argmax(1)
+    y[0] = 1 - y[0]
+    c = (net.weight[y] - net.weight[1 - y]).detach()
+    margin = (net(x).gather(1, y[:, None]) - net(x).gather(1, 1 - y[:, None])).detach()
+    down = margin - torch.maximum(c * x, c * (x - 1)).sort(1, descending=True).values.cumsum(1)
+    exact = torch.where((down <= 0).any(1), (down <= 0).double().argmax(1) + 1, 6)
+    rows = radii(net, [(x, y)], RadiusSettings(norm="l0", attack="auto", attack_settings={"queries": 20}, largest=5))
+    assert [r["attacked"] for r in rows] == [0, *[float(e) if e < 6 else None for e in exact[1:]]]
+    assert [r["certified"] for r in rows] == [0, *[float(e) - 1 for e in exact[1:]]] and len(exact[1:].unique()) > 1
+
+
 def test_what_is_not_broken_up_to_the_largest_radius_is_certified_there() -> None:
     net, x, y, exact = plane()
     largest = float(exact.median())

@@ -52,6 +52,7 @@ def attack(
     With --out the adversarial inputs are kept as adversarial.npz and a row an example, with what broke it, as results.parquet.
     """
     from ballproof.attacks import named_attack
+    from ballproof.attacks.doubts import checkable
     from ballproof.attacks.doubts import checks as strength
     from ballproof.data import load
     from ballproof.evaluate import load_model
@@ -77,6 +78,8 @@ def attack(
     given = {k: v for k, v in asked_for.items() if v is not None}
     method = named_attack(attack, **given, **({} if attack == "fgsm" else {"seed": seed}))
     ball(norm, examples.inputs[:1], eps, valid)  # refuses a bad eps before anything is written
+    if checks:
+        checkable(norm)
     asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
     asked |= {} if towards is None else {"towards": towards}
     run = Run.start(out, "attack", asked, resume=False) if out is not None else None

@@ -31,7 +31,7 @@ def radius(
     method: Annotated[str, Parameter(help="A method of bounds, as in `certify`.")] = "crown",
     attack: Annotated[
         Literal["pgd", "apgd", "auto", "saliency", "sparse-rs", "fab", "cw", "ddn"], Parameter(help="As in `attack`.")
-    ] = "pgd",
+    ] = "apgd",
     steps: Annotated[int | None, Parameter(help="Of the attack.")] = None,
     largest: Annotated[
         float | None, Parameter(help="Radii above it are not looked at; default 0.5 (linf), 5 (l2), 50 (l1), 100 (l0).")

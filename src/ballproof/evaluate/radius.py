@@ -39,7 +39,7 @@ class RadiusSettings:
     norm: str = "linf"
     clip: tuple[float, float] | None = (0.0, 1.0)
     method: str = "crown"
-    attack: str = "pgd"
+    attack: str = "apgd"
     attack_settings: dict[str, Any] = field(default_factory=dict)
     largest: float = 0.5
     halvings: int = 12
@@ -131,7 +131,7 @@ def largest_certified(graph: Graph, x: Tensor, y: Tensor, broken: Tensor, index:
         holds = torch.zeros_like(known)
         holds[open_] = _proven(graph, x[open_], y[open_], middle[open_], settings)
         low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
-    return low
+    return low.floor() if settings.norm == "l0" else low
 
 
 def _proven(graph: Graph, x: Tensor, y: Tensor, eps: Tensor, settings: RadiusSettings) -> Tensor:
