@@ -16,7 +16,7 @@ from ballproof.errors import InputError, SoundnessError
 from ballproof.evaluate import radius
 from ballproof.evaluate.radius import RadiusSettings, radii, totals
 
-PLAIN = RadiusSettings(clip=None, largest=2.0, attack_settings={"steps": 20})
+PLAIN = RadiusSettings(clip=None, largest=2.0, attack="pgd", attack_settings={"steps": 20})
 
 
 def plane() -> tuple[nn.Linear, Tensor, Tensor, Tensor]:
