@@ -6,12 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ballproof.cli import main
+from ballproof.data import load
 from ballproof.errors import InputError, SoundnessError
 from ballproof.evaluate import radius
 from ballproof.evaluate.radius import RadiusSettings, radii, totals
@@ -104,3 +106,24 @@ def test_the_command_attack_says_what_broke_each_example(tmp_path: Path, capsys:
     assert [c["name"] for c in told["checks"]] == ["eps", "steps", "restarts", "black-box", "gradients", "saturation"]
     assert main(["attack", "digits-robust", "--data", "digits", "--eps", "0.1", "--attack", "fgsm", "--steps", "3"]) == 2
     assert "`fgsm` has no setting `steps`" in capsys.readouterr().err
+
+
+def test_the_command_attack_moves_pixels_and_heads_for_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", "digits", "--limit", "30", "--json", "--out"]
+    pixels = ["attack", "digits-robust", "--eps", "2", "--norm", "l0", "--attack", "auto", "--queries", "20", *data]
+    assert main([*pixels, str(tmp_path / "l0")]) == 0
+    said = capsys.readouterr().out
+    assert "l0 ball of radius 2 pixels" in said
+    told, points = json.loads(said.splitlines()[-1]), np.load(tmp_path / "l0" / "adversarial.npz")
+    x = load("digits", "test").inputs[:30].numpy()
+    assert told["norm"] == "l0" and ((points["inputs"] != x).sum((1, 2, 3)) <= 2).all() and 0 < told["attacked_accuracy"] < 1
+
+    assert main(["attack", "digits-robust", "--eps", "0.2", "--towards", "8", *data, str(tmp_path / "t")]) == 0
+    said = capsys.readouterr().out
+    told, rows = json.loads(said.splitlines()[-1]), pq.read_table(tmp_path / "t" / "results.parquet").to_pylist()
+    assert "not made a 8" in said and told["n"] == len(rows) < 30 and 0 < told["attacked_accuracy"] < 1
+    assert all(r["broken"] == (r["prediction"] == 8) and r["label"] != 8 for r in rows)
+    assert main(["attack", "digits-robust", "--eps", "0.2", "--towards", "10", *data, str(tmp_path / "u")]) == 2
+    assert "`towards` is 10, digits has the classes 0 to 9" in capsys.readouterr().err
+    assert main([*pixels[:5], "l0", "--checks", *data, str(tmp_path / "u")]) == 2
+    assert "weak in l0" in capsys.readouterr().err and not (tmp_path / "u").exists()

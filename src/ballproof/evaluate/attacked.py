@@ -15,7 +15,7 @@ from ballproof.attacks import AttackResult, Towards
 from ballproof.attacks.fickle import refuse_random
 from ballproof.data import Dataset
 from ballproof.evaluate.results import write_rows
-from ballproof.evaluate.rows import Rows
+from ballproof.evaluate.rows import Rows, evaluating
 from ballproof.graph import Graph
 from ballproof.problems import ball, classified_as
 from ballproof.runs import Run
@@ -50,7 +50,7 @@ def attack_data(
         x, y = data.inputs[start : start + batch], data.labels[start : start + batch]
         target = classified_as(y) if towards is None else Towards(torch.full_like(y, towards))
         found = method(network, ball(norm, x, eps, clip), target)
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(network):
             answers = network(x).argmax(1)
         right = answers == y
         stood = right if towards is None else answers != towards
