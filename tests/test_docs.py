@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ballproof.cli import app
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 RUNNING = ["attacks.md", "smoothing.md"]
@@ -50,3 +52,12 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(name: str, tmp_path: Path,
     found: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, name, "exec"), found)  # noqa: S102  our own text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_are_understood(page: Path) -> None:
+    fenced = re.findall(r"^```(?:sh|bash)?\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line.partition("#")[0].split() for block in fenced for line in block.replace("\\\n", " ").splitlines()]
+    for line in lines:
+        if line and line[0] == "ballproof" and not any("[" in word for word in line):  # with brackets it is a synopsis
+            app.parse_args(line[1:], exit_on_error=False, print_error=False)  # raises for an option that is not there
