@@ -10,7 +10,7 @@ import torch
 from small_nets import inputs, label_margins, linear, plane_net
 from torch import Tensor, nn
 
-from ballproof.attacks import APGD, PGD, Auto, Saliency, SparseRS, Square, run_attack
+from ballproof.attacks import APGD, PGD, Auto, Saliency, SparseRS, Square, recheck, run_attack
 from ballproof.attacks.goal import goal_of
 from ballproof.attacks.nearest import nearest, thinned
 from ballproof.attacks.sparse_rs import part, swapped
@@ -63,6 +63,23 @@ def test_the_number_of_pixels_to_the_border_of_a_linear_network(attack: Any) -> 
     assert torch.equal(
         ((found.points - x) != 0).any(1).flatten(1).sum(1).double()[torch.isfinite(exact)], exact[torch.isfinite(exact)]
     )
+
+
+def test_the_bisection_ends_only_where_one_pixel_less_was_tried() -> None:
+    """Three sets of pixels break the network, none inside another; the attack moves the largest that it may."""
+    sets = torch.zeros(3, 9)
+    sets[0, :8], sets[1, :6], sets[2, 4:] = 1, 1, 1  # of 8, 6 and 5 pixels
+
+    def net(points: Tensor) -> Tensor:
+        broken = (points[:, None] == sets).all(2).any(1).double()
+        return torch.stack([1 - broken, broken], 1)
+
+    def attack(network: Any, region: Any, target: Tensor) -> Any:
+        fits = [chosen for chosen in sets if chosen.sum() <= region.reach]
+        return recheck(network, region, goal_of(target, region, "margin"), (fits or [0 * sets[0]])[0][None], 1)
+
+    found = nearest(net, torch.zeros(1, 9), torch.tensor([0]), attack, "l0", (0.0, 1.0), 9)
+    assert found.distance.tolist() == [5] and torch.equal(found.points[0], sets[2])
 
 
 def test_pixels_that_are_not_needed_go_back() -> None:

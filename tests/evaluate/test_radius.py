@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ballproof.cli import main
 from ballproof.data import load
 from ballproof.errors import InputError, SoundnessError
-from ballproof.evaluate import radius
+from ballproof.evaluate import load_model, radius
 from ballproof.evaluate.radius import RadiusSettings, radii, totals
 
 PLAIN = RadiusSettings(clip=None, largest=2.0, attack="pgd", attack_settings={"steps": 20})
@@ -118,11 +118,18 @@ def test_the_command_attack_moves_pixels_and_heads_for_a_class(tmp_path: Path, c
     x = load("digits", "test").inputs[:30].numpy()
     assert told["norm"] == "l0" and ((points["inputs"] != x).sum((1, 2, 3)) <= 2).all() and 0 < told["attacked_accuracy"] < 1
 
+    data[3] = "120"
     assert main(["attack", "digits-robust", "--eps", "0.2", "--towards", "8", *data, str(tmp_path / "t")]) == 0
     said = capsys.readouterr().out
     told, rows = json.loads(said.splitlines()[-1]), pq.read_table(tmp_path / "t" / "results.parquet").to_pylist()
-    assert "not made a 8" in said and told["n"] == len(rows) < 30 and 0 < told["attacked_accuracy"] < 1
+    assert "not made a 8" in said and told["n"] == len(rows) < 120 and 0 < told["attacked_accuracy"] < 1
     assert all(r["broken"] == (r["prediction"] == 8) and r["label"] != 8 for r in rows)
+    whole = load("digits", "test").subset(range(120))
+    clean = load_model("digits-robust", whole)(whole.inputs).argmax(1)[whole.labels != 8].tolist()
+    assert [r["by"] for r in rows if r["broken"]] == [
+        "clean" if c == 8 else "pgd" for c, r in zip(clean, rows, strict=True) if r["broken"]
+    ]
+    assert any(not r["correct"] and r["by"] == "pgd" for r in rows)  # wrong already, and yet it had to be brought there
     assert main(["attack", "digits-robust", "--eps", "0.2", "--towards", "10", *data, str(tmp_path / "u")]) == 2
     assert "`towards` is 10, digits has the classes 0 to 9" in capsys.readouterr().err
     assert main([*pixels[:5], "l0", "--checks", *data, str(tmp_path / "u")]) == 2
