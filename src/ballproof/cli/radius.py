@@ -85,7 +85,7 @@ def radius(
     run.write_json(TOTALS, {**told, "settings": asked})
     chart = run.write_bytes("radii.svg", radius_chart(rows, settings.largest, norm).encode())
     lines = [
-        f"{told['n']} examples, {norm} balls in the units of the data, radii up to {settings.largest:g}",
+        f"{told['n']} examples, {norm} balls in {'pixels' if norm == 'l0' else 'the units of the data'}, radii up to {settings.largest:g}",
         f"certified radius  mean {told['certified_mean']:.5f}, median {told['certified_median']:.5f}   (proven by `{method}`)",
         f"attacked radius   mean {told['attacked_mean']:.5f}, median {told['attacked_median']:.5f}   (found by {attack})",
         f"not broken        {told['unbroken']}",
