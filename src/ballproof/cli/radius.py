@@ -58,7 +58,7 @@ def radius(
     from ballproof.evaluate import load_model
     from ballproof.evaluate.radius import RadiusSettings, radii, totals
     from ballproof.evaluate.results import TOTALS, write_rows
-    from ballproof.report.radii import radius_chart
+    from ballproof.report.radii import radius_chart, unit
     from ballproof.runs import Run
 
     use_threads(threads)
@@ -85,7 +85,7 @@ def radius(
     run.write_json(TOTALS, {**told, "settings": asked})
     chart = run.write_bytes("radii.svg", radius_chart(rows, settings.largest, norm).encode())
     lines = [
-        f"{told['n']} examples, {norm} balls in {'pixels' if norm == 'l0' else 'the units of the data'}, radii up to {settings.largest:g}",
+        f"{told['n']} examples, {norm} balls in {unit(norm)}, radii up to {settings.largest:g}",
         f"certified radius  mean {told['certified_mean']:.5f}, median {told['certified_median']:.5f}   (proven by `{method}`)",
         f"attacked radius   mean {told['attacked_mean']:.5f}, median {told['attacked_median']:.5f}   (found by {attack})",
         f"not broken        {told['unbroken']}",
