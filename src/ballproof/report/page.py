@@ -11,6 +11,7 @@ from ballproof.evaluate.rows import ROWS
 from ballproof.evaluate.staged import SEARCHES
 from ballproof.report.charts import curve_chart, margin_chart, training_chart
 from ballproof.report.pictures import twin_rows
+from ballproof.report.radii import smoothed_chart
 from ballproof.runs import Run
 from ballproof.train.loop import LOG
 
@@ -38,11 +39,19 @@ def _section(run: Run) -> dict[str, Any]:
     if run.has(STORY):
         told["story"] = run.read_json(STORY)
     if config["command"].startswith("smooth "):
-        return told | {"smoothed": run.read_json(TOTALS) if run.has(TOTALS) else {}, "smooth_log": run.rows(LOG)}
+        return told | _smoothed(run)
     if log := run.rows(LOG):
         told |= {"log": log, "last": log[-1], "training_chart": training_chart(log)}
     if run.has(TOTALS):
         told |= _certified(run)
+    return told
+
+
+def _smoothed(run: Run) -> dict[str, Any]:
+    totals = run.read_json(TOTALS) if run.has(TOTALS) else {}
+    told = {"smoothed": totals, "smooth_log": run.rows(LOG)}
+    if "certified_accuracy" in totals:
+        told["radius_chart"] = smoothed_chart(run.rows(ROWS), totals["norm"])
     return told
 
 
