@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 from ballproof.errors import InputError
 
 CONFIG = "config.json"
+
+INVOCATION: ContextVar[tuple[str, ...]] = ContextVar("INVOCATION", default=())
+"""The words of the command line that is being carried out; a run notes them, so that its report can say how to get it again."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Run:
             run.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"`out` is {run.path}, which cannot be made: {error.strerror}") from error
-        run.write_json(CONFIG, {"command": command, "settings": dict(settings), "versions": versions()})
+        noted = {"argv": list(INVOCATION.get())} if INVOCATION.get() else {}
+        run.write_json(CONFIG, {"command": command, "settings": dict(settings), "versions": versions(), **noted})
         return run
 
     @staticmethod

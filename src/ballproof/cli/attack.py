@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Clip, DataDir, Download, Json, Limit, Out, Threads, limited, progress, tell, use_threads
+from ballproof.cli.common import Clip, DataDir, Download, Json, Limit, OutIfAny, Threads, limited, progress, tell, use_threads
 
 
 def attack(
@@ -37,7 +37,7 @@ def attack(
     seed: int = 0,
     data_dir: DataDir = None,
     download: Download = False,
-    out: Out = None,
+    out: OutIfAny = None,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
@@ -50,6 +50,7 @@ def attack(
     from ballproof.data import load
     from ballproof.evaluate import load_model
     from ballproof.evaluate.attacked import attack_data
+    from ballproof.evaluate.identity import identify
     from ballproof.problems import ball
     from ballproof.runs import Run
 
@@ -70,6 +71,8 @@ def attack(
     ball(norm, examples.inputs[:1], eps, None)  # refuses a bad eps before anything is written
     asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
     run = Run.start(out, "attack", asked, resume=False) if out is not None else None
+    if run:
+        identify(run, [model], [network], examples)
     started = time.perf_counter()
     with progress(len(examples.labels), attack) as show:
         watch = lambda done: show(done, "")  # noqa: E731

@@ -83,7 +83,9 @@ def certify(
     from ballproof.evaluate import certify as certify_data
     from ballproof.evaluate.cascade import certify_cascade
     from ballproof.evaluate.curve import accuracy_curve
+    from ballproof.evaluate.identity import identify
     from ballproof.evaluate.results import write_results
+    from ballproof.evaluate.tightness import TIGHTNESS, tightness
     from ballproof.evaluate.twins import save_twins
     from ballproof.networks import as_graph
     from ballproof.problems import ball
@@ -121,6 +123,7 @@ def certify(
     asked |= {"then": [named(name) for name in chain[1:]]} if cascade else {}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume, CertifySettings(eps).as_dict())
+    identify(run, chain, stages, examples)
     with progress(len(examples.labels), "certify") as show:
         watch = lambda done: show(done, "")  # noqa: E731
         if cascade:
@@ -130,6 +133,7 @@ def certify(
     points = accuracy_curve(network, examples, settings, curve) if curve else []
     if not cascade:
         save_twins(network, examples, table, run)
+        run.write_json(TIGHTNESS, tightness(network, examples, settings))
     totals = write_results(run, table, points)
     trained = [Path(name) for name in chain if (Path(name) / CONFIG).is_file()]
     page = write_report([run.path, *trained], run.path / "report.html")

@@ -21,6 +21,7 @@ Download = Annotated[bool, Parameter(negative="", help="Fetch the official files
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object as the last line.")]
 Limit = Annotated[int, Parameter(help="Only the first N examples; 0 for all.")]
 Out = Annotated[Path | None, Parameter(help="The run folder; default runs/COMMAND-TIME.")]
+OutIfAny = Annotated[Path | None, Parameter(help="A run folder, if one is wanted.")]
 Resume = Annotated[bool, Parameter(negative="", help="Go on with the run in --out.")]
 Clip = Annotated[bool, Parameter(help="Cut the ball with the valid range [0, 1]; --no-clip takes the plain ball.")]
 Threads = Annotated[int, Parameter(help="CPU threads; 0 leaves PyTorch's choice.")]

@@ -54,6 +54,7 @@ def radius(
     """
     from ballproof.data import load
     from ballproof.evaluate import load_model
+    from ballproof.evaluate.identity import identify
     from ballproof.evaluate.radius import RadiusSettings, radii, totals
     from ballproof.evaluate.results import TOTALS, write_rows
     from ballproof.report.radii import radius_chart
@@ -76,6 +77,7 @@ def radius(
     asked = {**settings.as_dict(), "model": model, "data": data, "split": split, "n": len(examples.labels)}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "radius"), "radius", asked, resume)
+    identify(run, [model], [network], examples)
     with progress(len(examples.labels), "radius") as show:
         rows = radii(network, examples, settings, run, lambda done: show(done, ""))
     told = totals(rows, settings)

@@ -135,6 +135,7 @@ class _Job:
 def _started(command: str, model: str, asked: Asked, draws: Draws, sides: int) -> _Job:
     """Everything is refused that can be before the folder is made."""
     from ballproof.data import load
+    from ballproof.evaluate.identity import identify
     from ballproof.runs import Run
     from ballproof.smooth import Smoothed
     from ballproof.smooth.draws import check_steady
@@ -151,6 +152,7 @@ def _started(command: str, model: str, asked: Asked, draws: Draws, sides: int) -
     settings = {**asdict(draws), "model": named(model), "noise": repr(noise), "denoiser": asked.denoiser}
     settings |= {"data": asked.data, "split": asked.split, "n_examples": len(data)}
     run = Run.start(folder(asked.out, command.replace(" ", "-")), command, settings, asked.resume)
+    identify(run, [model], [network], data)
     return _Job(smoothed, noise, data, draws, run)
 
 

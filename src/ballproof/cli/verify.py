@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Json, Threads, tell, use_threads
+from ballproof.cli.common import Json, OutIfAny, Threads, tell, use_threads
 
 Engine = Literal["auto", "attack", "bounds", "inputs", "neurons", "milp", "smt"]
 
@@ -24,6 +24,7 @@ def verify(
     certificate: Annotated[
         Path | None, Parameter(help="Write a proof for `ballproof check` here, where one by boxes is found in the time left.")
     ] = None,
+    out: OutIfAny = None,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
@@ -36,11 +37,16 @@ def verify(
 
     start = time.monotonic()
     from ballproof.errors import InputError
+    from ballproof.evaluate.identity import IDENTITY, sha256
+    from ballproof.evaluate.results import TOTALS
+    from ballproof.runs import Run
     from ballproof.solve.files import verify_files, written
 
     if not timeout > 0:
         raise InputError(f"`timeout` is {timeout:g}, expected a number of seconds > 0")
     use_threads(threads)
+    asked = {"network": str(network), "specification": str(specification), "timeout": timeout, "engine": engine}
+    run = Run.start(out, "verify", asked, resume=False) if out is not None else None
     found = verify_files(network, specification, timeout - (time.monotonic() - start), engine)
     text = written(found.witness) if found.witness is not None else ""
     if results is not None:
@@ -55,6 +61,9 @@ def verify(
         "counterexample": _counterexample(found.witness),
         "certificate": str(certificate) if proof.startswith("certificate") else None,
     }
+    if run:
+        run.write_json(IDENTITY, {f"file {path}": sha256(path) for path in (network, specification)})
+        run.write_json(TOTALS, told)
     lines = [found.result, *([text.rstrip()] if text else []), *([f"; {found.reason}"] if found.reason else [])]
     lines += [f"; {proof}"] if proof else []
     tell(json, told, lines)

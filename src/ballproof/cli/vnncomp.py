@@ -28,7 +28,7 @@ def vnncomp(
     """
     from ballproof.errors import InputError
     from ballproof.evaluate.vnncomp import ROWS, TABLE, instances, judged, run_benchmark, totals
-    from ballproof.report.cactus import cactus
+    from ballproof.report.benchmark import cactus
     from ballproof.runs import Run
 
     if timeout < 0 or workers < 1:

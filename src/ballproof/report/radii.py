@@ -1,15 +1,20 @@
-"""The chart of radii: which share of the examples is robust up to which eps."""
+"""The section and the chart of radii: which share of the examples is robust up to which eps."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ballproof.evaluate.results import TOTALS
+from ballproof.evaluate.rows import ROWS
 from ballproof.report.figures import figure, svg
+from ballproof.report.section import Figure, Headline, Kind, Section, Table
+from ballproof.report.times import time_figures, time_headline
+from ballproof.runs import Run
 
 
 def radius_chart(rows: list[dict[str, Any]], largest: float, norm: str) -> str:
     """An `<svg>` element: the share certified at each eps, the share not broken there, and between them what is not known."""
-    fig, axes = figure(6, 3.6)
+    fig, axes = figure(4.6, 2.8)
     certified = sorted(r["certified"] for r in rows)
     attacked = sorted(largest if r["attacked"] is None else r["attacked"] for r in rows)
     count = max(1, len(rows))
@@ -22,3 +27,43 @@ def radius_chart(rows: list[dict[str, Any]], largest: float, norm: str) -> str:
     axes.set(xlabel=f"eps of the {norm} ball (units of the data)", ylabel="examples, %", ylim=(0, 101), xlim=(0, None))
     axes.legend(fontsize=7, loc="upper right")
     return svg(fig)
+
+
+def radii(run: Run) -> Section:
+    asked = run.config["settings"]
+    lead = f"How far is each of {asked['n']} examples of {asked['data']} ({asked['split']}) robust, and how near is it broken?"
+    if not run.has(TOTALS):
+        return Section(run.path.name, "radius", lead + " Not finished.")
+    totals, rows = run.read_json(TOTALS), run.rows(ROWS)
+    norm, largest = totals["norm"], totals["largest"]
+    facts = (
+        ("Network", str(asked["model"])),
+        (
+            "Radii",
+            f"of {norm} balls in the units of the data, up to {largest:g}, {'cut with [0, 1]' if asked['clip'] else 'not cut'}",
+        ),
+        (
+            "Proof by",
+            f"{totals['method']}, about the network in real numbers; the rounding of its own arithmetic is not included",
+        ),
+        ("Attack", f"{totals['attack']}; an example that it did not break counts with {largest:g}"),
+    )
+    words = "The share of examples that are proven robust up to each radius, and the share that was not broken there. The truth lies between."
+    columns = ("radius", "mean", "median")
+    told = tuple(
+        (name, f"{totals[f'{name}_mean']:.5f}", f"{totals[f'{name}_median']:.5f}") for name in ("certified", "attacked")
+    )
+    chart = Figure("Examples against the radius", radius_chart(rows, largest, norm), words, Table("Radii", columns, told))
+    headlines = (*_headlines(totals), time_headline(rows, "for the proofs and the attacks together"))
+    return Section(run.path.name, "radius", lead, facts, headlines, (chart, *time_figures(rows)), data={"totals": totals})
+
+
+def _headlines(totals: dict[str, Any]) -> tuple[Headline, ...]:
+    kinds = (
+        ("certified", Kind.PROVEN, f"No point nearer than that changes the answer: proven by {totals['method']}."),
+        ("attacked", Kind.ATTACKED, f"A point at that distance changes the answer: found by {totals['attack']}."),
+    )
+    return tuple(
+        Headline(f"median {name} radius", f"{totals[f'{name}_median']:.5f}", kind, words, totals[f"{name}_median"])
+        for name, kind, words in kinds
+    )
