@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ballproof.evaluate.results import TOTALS
@@ -12,7 +13,7 @@ from ballproof.report.charts import curve_chart, margin_chart
 from ballproof.report.layers import layer_figure
 from ballproof.report.pictures import twins_of
 from ballproof.report.sample import SAMPLE, accuracy
-from ballproof.report.section import Figure, Headline, Kind, Section, Table, percent
+from ballproof.report.section import Figure, Headline, Kind, Section, Table, adversary, percent
 from ballproof.report.times import time_figures, time_headline
 from ballproof.runs import Run
 
@@ -26,24 +27,22 @@ SEMANTICS = {
 
 def certified(run: Run) -> Section:
     asked = run.config["settings"]
-    lead = f"Does the answer to each of {asked['n']} examples of {asked['data']} ({asked['split']}) stay right, whatever the adversary does?"
+    examples = f"{asked['n']} examples of {asked['data']} ({asked['split']})"
+    lead = f"Does the answer to each of {examples} stay right, whatever the adversary does?"
     if not run.has(TOTALS):
         return Section(run.path.name, "certify", lead + " Not finished.")
     totals, rows = run.read_json(TOTALS), run.rows(ROWS)
+    layers = run.read_json(TIGHTNESS) if run.has(TIGHTNESS) else []
     return Section(
         run.path.name,
         "certify",
         lead,
         _facts(asked, totals),
         _headlines(asked, totals, rows),
-        (
-            *_figures(asked, totals, rows),
-            *(layer_figure(run.read_json(TIGHTNESS)) if run.has(TIGHTNESS) else ()),
-            *time_figures(rows),
-        ),
+        (*_figures(asked, totals, rows), *layer_figure(layers), *time_figures(rows)),
         twins_of(run),
         (_classes(rows), *_methods(rows)),
-        data={"totals": totals, "tightness": run.read_json(TIGHTNESS) if run.has(TIGHTNESS) else []},
+        data={"totals": totals, "tightness": layers},
     )
 
 
@@ -55,15 +54,10 @@ def _attack(asked: dict[str, Any], totals: dict[str, Any]) -> str:
 
 def _facts(asked: dict[str, Any], totals: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     chain = ", then ".join([str(asked["model"]), *asked.get("then", [])])
-    clip = asked["clip"]
-    cut = f"cut with the valid range [{clip[0]:g}, {clip[1]:g}]" if clip else "not cut with any range"
     attack = _attack(asked, totals)
     return (
         ("Network", f"a cascade: {chain}" if asked.get("then") else chain),
-        (
-            "Adversary",
-            f"any point of the {totals['norm']} ball of radius {totals['eps']:g} (units of the data) round an input, {cut}",
-        ),
+        adversary(totals["norm"], totals["eps"], asked["clip"]),
         ("Proof by", totals["method"]),
         ("A proof is about", SEMANTICS[asked.get("rigorous")]),
         ("Attack", f"{attack}; it proves nothing where it fails" if attack else "none: nothing was attacked"),
@@ -75,10 +69,10 @@ def _headlines(asked: dict[str, Any], totals: dict[str, Any], rows: list[dict[st
     n, method = totals["n"], totals["method"]
     proof = Kind.RIGOROUS if asked.get("rigorous") else Kind.PROVEN
     attack = _attack(asked, totals)
-    broken = (
-        f"Right and not broken by {attack}; the true robust accuracy is at most this." if attack else "Nothing was attacked."
-    )
-    proven = f"certified accuracy: proven by {method} to keep the right answer in the whole ball; the true robust accuracy is at least this."
+    broken = "Nothing was attacked."
+    if attack:
+        broken = f"Right and not broken by {attack}; the true robust accuracy is at most this."
+    proven = f"Proven by {method} to keep the right answer in the whole ball; the true robust accuracy is at least this."
     if asked.get("then"):
         proven = (
             f"Cascade: the network that answers the unchanged input is right, and proven by {method} to stay so in the whole "
@@ -87,20 +81,16 @@ def _headlines(asked: dict[str, Any], totals: dict[str, Any], rows: list[dict[st
     return (
         accuracy("clean accuracy", totals["clean_accuracy"], n, Kind.MEASURED, "Right answers on unchanged inputs."),
         accuracy("attacked accuracy", totals["attacked_accuracy"], n, Kind.ATTACKED, broken),
-        accuracy("certified accuracy", totals["certified_accuracy"], n, proof, proven[0].upper() + proven[1:]),
+        accuracy("certified accuracy", totals["certified_accuracy"], n, proof, proven),
         time_headline(rows, "for the proof and the attack together"),
     )
 
 
 def _figures(asked: dict[str, Any], totals: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[Figure, ...]:
     margins = sorted(row["margin"] for row in rows)
-    least = Table(
-        "Least proven margin",
-        ("share of examples", "margin at most"),
-        tuple(
-            (f"{q} %", f"{margins[min(len(margins) - 1, q * len(margins) // 100)]:.4g}") for q in (0, 5, 25, 50, 75, 95, 100)
-        ),
-    )
+    at = {q: margins[min(len(margins) - 1, q * len(margins) // 100)] for q in (0, 5, 25, 50, 75, 95, 100)}
+    rank = tuple((f"{q} %", f"{margin:.4g}") for q, margin in at.items())
+    least = Table("Least proven margin", ("share of examples", "margin at most"), rank)
     found = [
         Figure(
             "Histogram of proven margins",
@@ -142,13 +132,10 @@ def _classes(rows: list[dict[str, Any]]) -> Table:
 
 def _methods(rows: list[dict[str, Any]]) -> tuple[Table, ...]:
     """What settled how many examples, where more than one method was at work."""
-    outcomes = {(r["by"], "certified" if r["certified"] else "broken") for r in rows if r["by"]}
-    if len(outcomes) < 2:
+    settled = Counter((r["by"], "certified" if r["certified"] else "broken") for r in rows if r["by"])
+    if len(settled) < 2:
         return ()
-    told = [
-        (by, what, str(sum(r["by"] == by and (what == "certified") == r["certified"] for r in rows)))
-        for by, what in sorted(outcomes)
-    ]
+    told = [(by, outcome, str(count)) for (by, outcome), count in sorted(settled.items())]
     left = sum(not r["by"] for r in rows)
     told += [("nothing", "open", str(left))] if left else []
     words = "clean: the answer is wrong without any attack."

@@ -8,9 +8,10 @@ from ballproof.report.charts import layer_chart
 from ballproof.report.section import Figure, Table
 
 WORDS = (
-    "Before each nonlinear layer: the mean width of the proven intervals, relative to the width of the range that sampled points of "
-    "the ball reach (1 would be exact; the true range is at least the sampled one). Undecided: the share of neurons whose proven "
-    "interval holds a kink of the activation, where a relaxation loses. A method asks only where cheaper intervals leave a neuron undecided."
+    "Before each nonlinear layer: the mean width of the proven intervals, relative to the range that sampled points of the "
+    "ball reach (1 would be exact; the true range is at least the sampled one). Undecided: the share of neurons whose proven "
+    "interval holds a kink of the activation, where a relaxation loses. A method asks only where cheaper intervals leave a "
+    "neuron undecided."
 )
 
 
@@ -31,8 +32,5 @@ def layer_figure(layers: list[dict[str, Any]]) -> tuple[Figure, ...]:
         for row in layers
     )
     words = f"{WORDS} On {layers[0]['examples']} examples."
-    return (
-        Figure(
-            "Bound tightness by layer", layer_chart(layers, methods), words, Table("Bound tightness by layer", columns, rows)
-        ),
-    )
+    title = "Bound tightness by layer"
+    return (Figure(title, layer_chart(layers, methods), words, Table(title, columns, rows)),)

@@ -42,15 +42,18 @@ SECTIONS: dict[str, Callable[[Run], Section]] = {
 }
 """Who tells of a run, by the command that wrote it."""
 
-GLOSSARY = (
-    "Certified means proven: no point of the ball, found or not, changes the answer. A proof up to float rounding was computed in "
-    "arithmetic whose own rounding is not part of the proof; a proof with rounding included was accepted by the independent checker.",
-    "Attacked means that a search did not find such a point; it proves nothing. The true robust accuracy lies between certified "
-    "and attacked.",
-    "A number that holds with a stated probability is right for the smoothed classifier unless the draws were unlucky: no proof. "
-    "An estimate proves nothing at all.",
-    "eps is the radius of the ball in the units of the data.",
-)
+GLOSSARY = """
+Certified means proven: no point of the ball, found or not, changes the answer. A proof up to float rounding was computed in
+arithmetic whose own rounding is not part of the proof; a proof with rounding included was accepted by the independent checker.
+
+Attacked means that a search did not find such a point; it proves nothing. The true robust accuracy lies between certified and
+attacked.
+
+A number that holds with a stated probability is right for the smoothed classifier unless the draws were unlucky: no proof. An
+estimate proves nothing at all.
+
+eps is the radius of the ball in the units of the data.
+"""
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,10 @@ FORMS: dict[Form, Callable[[_Page], str]] = {"html": _html, "md": _markdown, "js
 def _filled(name: str, page: _Page, escape: bool, **more: Any) -> str:
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    laid_out = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    environment = Environment(autoescape=escape, **laid_out)  # noqa: S701  Markdown has an escape of its own
     environment.filters |= {"percent": percent, "themed": themed, "md": escaped}
-    return environment.from_string(_resource(name)).render(**vars(page), glossary=GLOSSARY, **more)
+    return environment.from_string(_resource(name)).render(**vars(page), glossary=GLOSSARY.strip().split("\n\n"), **more)
 
 
 def _resource(name: str) -> str:

@@ -32,13 +32,12 @@ def twins_of(run: Run) -> tuple[Twin, ...]:
 def _twin(x: NDArray[Any], twin: NDArray[Any], row: dict[str, Any], middle: float) -> Twin:
     largest = float(np.abs(twin - x).max())
     shown = pictures(x, twin) if x.ndim == 3 and x.shape[0] in (1, 3) else {}
-    told = f"No. {row['index']}: is {row['label']}, answered {row['prediction']}, twin answered {row['twin_prediction']}; largest change {largest:.3g}"
-    told += f", shown ×{0.5 / largest:.3g}." if shown and largest > 0 else "."
+    told = f"No. {row['index']}: is {row['label']}, answered {row['prediction']}, twin answered {row['twin_prediction']}; "
+    told += f"largest change {largest:.3g}" + (f", shown {0.5 / largest:.3g} times." if shown and largest > 0 else ".")
     if row["certified"]:
         group = "2 Certified by the largest margins" if row["margin"] >= middle else "1 Certified by the least margins"
-        verdict = (
-            f"Certified, margin at least {row['margin']:.3g}." if row["margin"] > 0 else "Certified: the margin stays positive."
-        )
+        margin = f"at least {row['margin']:.3g}" if row["margin"] > 0 else "positive"
+        verdict = f"Certified, margin {margin}."
         return Twin(group, told, verdict, True, row["label"], row["twin_prediction"], shown)
     verdict = "Broken." if row["attacked"] else "Neither proven nor broken."
     return Twin("0 Not certified", told, verdict, False, row["label"], row["twin_prediction"], shown)

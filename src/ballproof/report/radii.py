@@ -48,7 +48,7 @@ def radii(run: Run) -> Section:
         ),
         ("Attack", f"{totals['attack']}; an example that it did not break counts with {largest:g}"),
     )
-    words = "The share of examples that are proven robust up to each radius, and the share that was not broken there. The truth lies between."
+    words = "The share of examples proven robust up to each radius, and the share not broken there. The truth lies between."
     columns = ("radius", "mean", "median")
     told = tuple(
         (name, f"{totals[f'{name}_mean']:.5f}", f"{totals[f'{name}_median']:.5f}") for name in ("certified", "attacked")

@@ -6,7 +6,7 @@ from typing import Any
 
 from ballproof.report.charts import errors_chart, loss_chart
 from ballproof.report.sample import SAMPLE, accuracy
-from ballproof.report.section import Figure, Kind, Section, Table, percent
+from ballproof.report.section import Figure, Kind, Section, Table, adversary, percent
 from ballproof.runs import Run
 from ballproof.train.loop import LOG
 
@@ -24,32 +24,22 @@ def trained(run: Run) -> Section:
         return Section(run.path.name, "train", lead)
     last = log[-1]
     by, n = last["certify_method"], last["evaluated"]
-    whose = f"of {n} held-out examples"
-    headlines = (
-        accuracy(
-            "clean accuracy",
-            1 - last["clean_error"],
-            last.get("held_out", 0),
-            Kind.MEASURED,
-            "Right answers on unchanged held-out examples.",
-        ),
-        accuracy(
-            "attacked accuracy",
-            1 - last["pgd_error"],
-            n,
-            Kind.ATTACKED,
-            f"Right and not broken by PGD, {whose}; at least the truth.",
-        ),
-        accuracy(
-            "certified accuracy",
-            1 - last["certified_error"],
+    shares = (
+        ("clean", last.get("held_out", 0), Kind.MEASURED, "Right answers on unchanged held-out examples."),
+        ("pgd", n, Kind.ATTACKED, f"Right and not broken by PGD, of {n} held-out examples; at least the truth."),
+        (
+            "certified",
             n,
             Kind.PROVEN,
-            f"Proven by {by} to stay right in the whole ball, {whose}; at most the truth.",
+            f"Proven by {by} to stay right in the ball, of {n} held-out ones; at most the truth.",
         ),
     )
+    headlines = tuple(
+        accuracy(f"{'attacked' if key == 'pgd' else key} accuracy", 1 - last[f"{key}_error"], count, kind, words)
+        for key, count, kind, words in shares
+    )
     facts = (
-        ("Adversary", f"any point of the {asked['norm']} ball of radius {asked['eps']:g} in the units of the data"),
+        adversary(asked["norm"], asked["eps"], asked["clip"]),
         ("Training loss", f"{asked['method']}: {LOSS.get(last['robust_loss_is'], 'no bound of the worst cross-entropy')}"),
         ("Examples", "held out of the training set before the training; the test set is not touched"),
         ("Intervals", SAMPLE),
