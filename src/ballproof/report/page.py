@@ -127,7 +127,7 @@ FORMS: dict[Form, Callable[[_Page], str]] = {"html": _html, "md": _markdown, "js
 def _filled(name: str, page: _Page, escape: bool, **more: Any) -> str:
     from jinja2 import Environment, StrictUndefined
 
-    laid_out = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    laid_out: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     environment = Environment(autoescape=escape, **laid_out)  # noqa: S701  Markdown has an escape of its own
     environment.filters |= {"percent": percent, "themed": themed, "md": escaped}
     return environment.from_string(_resource(name)).render(**vars(page), glossary=GLOSSARY.strip().split("\n\n"), **more)
