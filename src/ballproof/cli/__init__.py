@@ -10,6 +10,7 @@ from ballproof.cli.attack import attack
 from ballproof.cli.certify import certify
 from ballproof.cli.check import check
 from ballproof.cli.demo import demo
+from ballproof.cli.doctor import doctor
 from ballproof.cli.models import models
 from ballproof.cli.radius import radius
 from ballproof.cli.report import report
@@ -20,8 +21,14 @@ from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
 from ballproof.runs import INVOCATION
 
-app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
-for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth):
+HELP = """Prove that a network's answer cannot change anywhere in a ball round its input.
+
+Example: ballproof certify digits-robust --data digits --eps 0.06 --limit 100
+"""
+
+app = App(name="ballproof", help=HELP)
+app.register_install_completion_command(help="Install completion for bash, zsh or fish.")
+for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth, doctor):
     app.command(_command)
 
 

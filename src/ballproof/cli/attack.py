@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Clip, DataDir, Download, Json, Limit, OutIfAny, Threads, limited, progress, tell, use_threads
+from ballproof.cli.common import (
+    Clip,
+    DataDir,
+    Download,
+    Json,
+    Limit,
+    OutIfAny,
+    Threads,
+    limited,
+    rows_line,
+    switch,
+    tell,
+    use_threads,
+)
+from ballproof.cli.progress import progress, waiting
 
 
 def attack(
@@ -28,7 +43,8 @@ def attack(
     queries: Annotated[int | None, Parameter(help="Of square and auto; default 5000.")] = None,
     loss: Annotated[Literal["margin", "cross-entropy", "dlr"] | None, Parameter(help="Of pgd, bim, fgsm and apgd.")] = None,
     checks: Annotated[
-        bool, Parameter(negative="", help="Also ask whether the figure can be believed: named checks, ok or suspicious.")
+        bool,
+        switch("Also ask whether the figure can be believed: named checks, ok or suspicious."),
     ] = False,
     clip: Clip = True,
     split: Literal["test", "train"] = "test",
@@ -43,7 +59,9 @@ def attack(
 ) -> None:
     """Search the ball round every example for a point that changes the answer. Found points are checked once more.
 
-    With --out the adversarial inputs are kept as adversarial.npz and a row an example, with what broke it, as results.parquet.
+    With --out the adversarial inputs are kept as adversarial.npz, and a row an example with what broke it.
+
+    Example: ballproof attack digits-robust --data digits --eps 0.06 --attack apgd --checks
     """
     from ballproof.attacks import named_attack
     from ballproof.attacks.doubts import checks as strength
@@ -78,7 +96,8 @@ def attack(
         watch = lambda done: show(done, "")  # noqa: E731
         found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch)
     told = {**found, "attack": attack, "eps": eps, "norm": norm, "seconds": time.perf_counter() - started}
-    doubts = strength(network, examples.inputs, examples.labels, eps, norm, valid, loss or "margin", seed) if checks else []
+    with waiting("checks") if checks else nullcontext():
+        doubts = strength(network, examples.inputs, examples.labels, eps, norm, valid, loss or "margin", seed) if checks else []
     told |= {"checks": [asdict(check) for check in doubts]} if checks else {}
     if run:
         run.write_json("results.json", told)
@@ -88,4 +107,5 @@ def attack(
         f"attacked accuracy  {100 * told['attacked_accuracy']:6.2f} %   (what {method!r} could not break)",
         "broken by           " + (", ".join(f"{name} {count}" for name, count in found["by"].items()) or "nothing"),
     ]
+    lines += [rows_line(run)] if run else []
     tell(json, told, lines + [str(check) for check in doubts])

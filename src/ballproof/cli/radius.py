@@ -17,10 +17,11 @@ from ballproof.cli.common import (
     Threads,
     folder,
     limited,
-    progress,
+    rows_line,
     tell,
     use_threads,
 )
+from ballproof.cli.progress import progress
 
 
 def radius(
@@ -50,7 +51,9 @@ def radius(
 ) -> None:
     """Find, example by example, the largest eps that is proven and the smallest at which a point breaks the answer.
 
-    Writes results.parquet, results.json and radii.svg.
+    Writes rows, results.json and radii.svg.
+
+    Example: ballproof radius digits-robust --data digits --limit 20
     """
     from ballproof.data import load
     from ballproof.evaluate import load_model
@@ -89,6 +92,7 @@ def radius(
         f"certified radius  mean {told['certified_mean']:.5f}, median {told['certified_median']:.5f}   (proven by `{method}`)",
         f"attacked radius   mean {told['attacked_mean']:.5f}, median {told['attacked_median']:.5f}   (found by {attack})",
         f"not broken        {told['unbroken']}",
+        rows_line(run),
         f"chart: {chart}",
     ]
     tell(json, {**told, "chart": str(chart)}, lines)

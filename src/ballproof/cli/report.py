@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ballproof.cli.common import Json, tell
+from ballproof.cli.progress import waiting
 
 
 def report(
@@ -18,7 +19,9 @@ def report(
 ) -> None:
     """Write one self-contained page about runs: what was asked, what was proven, pictures, and what it all means.
 
-    Several runs of a command are set side by side. Example: ballproof report runs/mine runs/proofs --out page.html
+    Several runs of a command are set side by side.
+
+    Example: ballproof report runs/mine runs/proofs --out page.html
     """
     from ballproof.errors import InputError
     from ballproof.report import write_report
@@ -28,5 +31,6 @@ def report(
         raise InputError("`RUN` is missing: name one or more run folders")
     for run in runs:
         Run.read(run)
-    page = write_report(list(runs), out or runs[0] / f"report.{format or 'html'}", format)
+    with waiting("report"):
+        page = write_report(list(runs), out or runs[0] / f"report.{format or 'html'}", format)
     tell(json, {"report": str(page)}, [f"report: {page}"])

@@ -18,10 +18,12 @@ from ballproof.cli.common import (
     Threads,
     folder,
     limited,
-    progress,
+    rows_line,
+    switch,
     tell,
     use_threads,
 )
+from ballproof.cli.progress import progress
 from ballproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Asked:
     keep: Annotated[int | None, Parameter(help="Pixels that ablation keeps: L0 radii.")] = None
     denoiser: Annotated[str | None, Parameter(help="module.py:function of a module from noisy to clean images.")] = None
     alpha: Annotated[float, Parameter(help="Probability that the statement on an example may be wrong.")] = 0.001
-    joint: Annotated[bool, Parameter(negative="", help="alpha for all examples at once: each gets alpha / n.")] = False
+    joint: Annotated[bool, switch("alpha for all examples at once: each gets alpha / n.")] = False
     seed: int = 0
     split: Literal["test", "train"] = "test"
     limit: Limit = 0
@@ -71,7 +73,9 @@ def certify(
 ) -> None:
     """Radii in which the smoothed classifier's answer stays, each right with probability at least 1 - alpha over its draws.
 
-    No proof: a probability, for each example alone unless --joint. Writes results.tsv, results.parquet and results.json.
+    No proof: a probability, for each example alone unless --joint. Writes rows, results.tsv and results.json.
+
+    Example: ballproof smooth certify runs/noisy --data digits --sigma 0.25 --limit 50
     """
     from ballproof.smooth.table import Draws, certify_rows, totals, write_rows
 
@@ -89,7 +93,8 @@ def certify(
         f"abstained           {100 * told['abstained']:6.2f} %",
         *(f"certified accuracy  {100 * a:6.2f} %   at radius {r} ({UNITS[told['norm']]})" for r, a in share.items()),
         f"average radius      {told['average_certified_radius']:6.3f}     (0 where not certified)",
-        f"rows: {job.run.path / 'results.tsv'}",
+        f"table: {job.run.path / 'results.tsv'}",
+        rows_line(job.run),
     ]
     tell(asked.json, told, lines)
 
@@ -103,6 +108,8 @@ def predict(
     """The smoothed classifier's answers; wrong or abstaining is told apart, each answer right with probability 1 - alpha.
 
     An example whose top two classes a two-sided binomial test cannot tell apart at alpha is abstained from.
+
+    Example: ballproof smooth predict runs/noisy --data digits --sigma 0.25 --limit 50
     """
     from ballproof.smooth.table import Draws, predict_rows, write_rows
 
@@ -118,7 +125,8 @@ def predict(
         f"{count} examples, {asked.noise} noise; right with probability {told['probability']}",
         f"right      {100 * told['accuracy']:6.2f} %",
         f"abstained  {100 * told['abstained']:6.2f} %",
-        f"rows: {job.run.path / 'results.tsv'}",
+        f"table: {job.run.path / 'results.tsv'}",
+        rows_line(job.run),
     ]
     tell(asked.json, told, lines)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from ballproof.cli.common import Json, OutIfAny, Threads, tell, use_threads
+from ballproof.cli.progress import waiting
 
 Engine = Literal["auto", "attack", "bounds", "inputs", "neurons", "milp", "smt"]
 
@@ -32,6 +34,8 @@ def verify(
 
     Prints `unsat` (none: proven), `sat` with the input and the output that ONNX Runtime gave for it, `unknown` or `timeout`.
     A certificate is looked for anew, by splitting the input in the checker's own arithmetic.
+
+    Example: ballproof verify net.onnx property.vnnlib --timeout 60 --certificate proof.gz
     """
     import time
 
@@ -47,11 +51,14 @@ def verify(
     use_threads(threads)
     asked = {"network": str(network), "specification": str(specification), "timeout": timeout, "engine": engine}
     run = Run.start(out, "verify", asked, resume=False) if out is not None else None
-    found = verify_files(network, specification, timeout - (time.monotonic() - start), engine)
+    with waiting("verify", timeout):
+        found = verify_files(network, specification, timeout - (time.monotonic() - start), engine)
     text = written(found.witness) if found.witness is not None else ""
     if results is not None:
         results.write_text(f"{found.result}\n{text}")
-    proof = _certificate(certificate, network, specification, timeout - (time.monotonic() - start), found.result)
+    left = timeout - (time.monotonic() - start)
+    with waiting("certificate", left) if certificate else nullcontext():
+        proof = _certificate(certificate, network, specification, left, found.result)
     told = {
         "result": found.result,
         "reason": found.reason,

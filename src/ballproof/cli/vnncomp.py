@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Json, Out, Resume, Threads, folder, progress, tell
+from ballproof.cli.common import Json, Out, Resume, Threads, folder, tell
+from ballproof.cli.progress import progress
 from ballproof.cli.verify import Engine
 
 
@@ -25,6 +26,8 @@ def vnncomp(
     """Decide every problem of the folder, each in a process of its own; compare with expected.csv where there is one.
 
     Writes results.csv, cactus.svg and the counterexamples as VNN-COMP wants them.
+
+    Example: ballproof vnncomp acasxu --timeout 60 --workers 2 --out runs/acasxu
     """
     from ballproof.errors import InputError
     from ballproof.evaluate.vnncomp import ROWS, TABLE, instances, judged, run_benchmark, totals
