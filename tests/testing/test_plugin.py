@@ -165,3 +165,14 @@ def test_each(assert_robust, i):
     result.assert_outcomes(passed=1, failed=1)
     assert len(list((pytester.path / "robust-failures").glob("*.png"))) == 1
     assert "robust_counterexample" in (pytester.path / "j.xml").read_text()
+
+
+def test_the_example_of_the_docs_does_what_they_say(pytester: pytest.Pytester) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "testing.md").read_text()
+    example = text.split("```python\n")[1].split("```")[0]
+    pytester.makepyfile(example)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *PLUGIN)
+    result.assert_outcomes(failed=1)
+    said = text.split("```\n")[2].split(";")[0].split(": ", 1)[1]
+    assert said in result.stdout.str()
+    assert "robust-failures" in result.stdout.str()
