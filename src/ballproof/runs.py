@@ -39,8 +39,7 @@ class Run:
         if (run.path / CONFIG).is_file():
             run._agree(command, settings, resume, defaults or {})
             return run
-        if run.path.is_dir() and any(run.path.iterdir()):
-            raise InputError(f"`out` is {run.path}, a folder with other things in it; name a new or an empty one")
+        Run.refuse_taken(run.path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -48,6 +47,12 @@ class Run:
         noted = {"argv": list(INVOCATION.get())} if INVOCATION.get() else {}
         run.write_json(CONFIG, {"command": command, "settings": dict(settings), "versions": versions(), **noted})
         return run
+
+    @staticmethod
+    def refuse_taken(path: Path) -> None:
+        """Raises `InputError` where a new run would meet other things: asked before long work whose end makes the folder."""
+        if path.is_dir() and any(path.iterdir()):
+            raise InputError(f"`out` is {path}, a folder with other things in it; name a new or an empty one")
 
     @staticmethod
     def read(path: Path | str) -> Run:

@@ -61,6 +61,7 @@ def test_the_command_line_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture
         str(tmp_path / "a"),
     ]
     assert main(asked) == 0
+    assert (tmp_path / "a" / "report.html").is_file()
     (section,) = told([tmp_path / "a"], tmp_path)["sections"]
     assert dict(section["reproduce"])["command"] == "ballproof " + " ".join(asked)
 
@@ -89,7 +90,8 @@ def test_intervals_are_those_of_clopper_and_pearson(share: float, n: int) -> Non
 
 
 def test_runs_side_by_side_say_where_the_questions_differ(certified_run: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
+    name = "other --> <img src=x onerror=alert(1)> $x$"
+    other = tmp_path / name
     other.mkdir()
     for file in certified_run.iterdir():
         (other / file.name).write_bytes(file.read_bytes())
@@ -98,12 +100,12 @@ def test_runs_side_by_side_say_where_the_questions_differ(certified_run: Path, t
     config["settings"]["eps"] = 0.02
     (other / "config.json").write_text(json.dumps(config))
     compared = told([certified_run, other], tmp_path)["compared"]
-    assert compared["doubts"] == [f"the runs of certify differ in eps: 0.01 ({certified_run.name}), 0.02 (other)."]
+    assert compared["doubts"] == [f"the runs of certify differ in eps: 0.01 ({certified_run.name}), 0.02 ({name})."]
     (table,) = compared["tables"]
-    assert table["columns"] == ["number", certified_run.name, "other"] and table["rows"][0][0] == "clean accuracy"
+    assert table["columns"] == ["number", certified_run.name, name] and table["rows"][0][0] == "clean accuracy"
     assert told([certified_run], tmp_path)["compared"] is None
     page = write_report([certified_run, other], tmp_path / "x.html").read_text()
-    assert "Not the same question:" in page and "Accuracy against eps, all runs" in page
+    assert "Not the same question:" in page and "Accuracy against eps, all runs" in page and "<img src=x" not in page
 
 
 def test_every_command_that_writes_a_run_has_a_section(tmp_path: Path) -> None:

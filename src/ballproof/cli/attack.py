@@ -18,6 +18,7 @@ from ballproof.cli.common import (
     OutIfAny,
     Threads,
     limited,
+    reported,
     rows_line,
     switch,
     tell,
@@ -101,11 +102,12 @@ def attack(
     told |= {"checks": [asdict(check) for check in doubts]} if checks else {}
     if run:
         run.write_json("results.json", told)
+        told |= reported(run)
     lines = [
         f"{told['n']} examples, {norm} ball of radius {eps} in the units of the data",
         f"clean accuracy     {100 * told['clean_accuracy']:6.2f} %",
         f"attacked accuracy  {100 * told['attacked_accuracy']:6.2f} %   (what {method!r} could not break)",
         "broken by           " + (", ".join(f"{name} {count}" for name, count in found["by"].items()) or "nothing"),
     ]
-    lines += [rows_line(run)] if run else []
+    lines += [rows_line(run), f"report: {told['report']}"] if run else []
     tell(json, told, lines + [str(check) for check in doubts])

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ballproof.cli.progress import waiting
+
 if TYPE_CHECKING:
     from ballproof.data import Dataset
     from ballproof.runs import Run
@@ -56,6 +58,14 @@ def rows_line(run: Run) -> str:
 
     also = "and results.parquet" if find_spec("pyarrow") else "(results.parquet needs pip install 'ballproof[parquet]')"
     return f"rows: {run.path / 'rows.jsonl'} {also}"
+
+
+def reported(run: Run) -> dict[str, str]:
+    """Write the run's page; the key `report` of what a command tells."""
+    from ballproof.report import write_report
+
+    with waiting("report"):
+        return {"report": str(write_report([run.path], run.path / "report.html"))}
 
 
 def tell(as_json: bool, told: dict[str, Any], lines: list[str]) -> None:

@@ -17,6 +17,7 @@ from ballproof.cli.common import (
     Threads,
     folder,
     limited,
+    reported,
     rows_line,
     tell,
     use_threads,
@@ -87,6 +88,7 @@ def radius(
     write_rows(run, rows)
     run.write_json(TOTALS, {**told, "settings": asked})
     chart = run.write_bytes("radii.svg", radius_chart(rows, settings.largest, norm).encode())
+    told |= reported(run)
     lines = [
         f"{told['n']} examples, {norm} balls in the units of the data, radii up to {settings.largest:g}",
         f"certified radius  mean {told['certified_mean']:.5f}, median {told['certified_median']:.5f}   (proven by `{method}`)",
@@ -94,5 +96,6 @@ def radius(
         f"not broken        {told['unbroken']}",
         rows_line(run),
         f"chart: {chart}",
+        f"report: {told['report']}",
     ]
     tell(json, {**told, "chart": str(chart)}, lines)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ballproof.cli.common import DataDir, Download, Json, Out, Resume, Threads, folder, limited, tell, use_threads
+from ballproof.cli.common import DataDir, Download, Json, Out, Resume, Threads, folder, limited, reported, tell, use_threads
 from ballproof.cli.progress import progress
 from ballproof.cli.smooth_rows import NoiseName, certify, predict
 
@@ -79,11 +79,13 @@ def train(
     last = log[-1]
     told = {"epochs": len(log), "clean_accuracy": 1 - last["clean_error"], "noisy_accuracy": 1 - last["noisy_error"]}
     told |= {"noise": config.noise, "sigma": config.sigma, "checkpoint": str(run.path / WEIGHTS), "seconds": last["seconds"]}
+    told |= reported(run)
     lines = [
         f"{told['epochs']} epochs in {told['seconds']:.0f} s; on held-out examples, estimates both:",
         f"accuracy without noise       {100 * told['clean_accuracy']:6.2f} %",
         f"accuracy on one noisy copy   {100 * told['noisy_accuracy']:6.2f} %",
         f"weights: {told['checkpoint']}",
+        f"report: {told['report']}",
     ]
     tell(json, told, lines)
 

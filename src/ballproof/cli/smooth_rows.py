@@ -18,6 +18,7 @@ from ballproof.cli.common import (
     Threads,
     folder,
     limited,
+    reported,
     rows_line,
     switch,
     tell,
@@ -86,6 +87,7 @@ def certify(
         rows = certify_rows(job.smoothed, job.data, job.draws, job.run, lambda done: show(done, ""))
     told = {**totals(rows, radii or RADII[asked.noise]), **_common(job, asked)}
     write_rows(job.run, rows, told, job.draws)
+    told |= reported(job.run)
     share = {**told["certified_accuracy"]}
     lines = [
         f"{told['n']} examples, {asked.noise} noise; right with probability {told['probability']}",
@@ -95,6 +97,7 @@ def certify(
         f"average radius      {told['average_certified_radius']:6.3f}     (0 where not certified)",
         f"table: {job.run.path / 'results.tsv'}",
         rows_line(job.run),
+        f"report: {told['report']}",
     ]
     tell(asked.json, told, lines)
 
@@ -121,12 +124,14 @@ def predict(
     told |= {"abstained": sum(r["abstained"] for r in rows) / count, "seconds": sum(r["seconds"] for r in rows)}
     told |= _common(job, asked)
     write_rows(job.run, rows, told, job.draws)
+    told |= reported(job.run)
     lines = [
         f"{count} examples, {asked.noise} noise; right with probability {told['probability']}",
         f"right      {100 * told['accuracy']:6.2f} %",
         f"abstained  {100 * told['abstained']:6.2f} %",
         f"table: {job.run.path / 'results.tsv'}",
         rows_line(job.run),
+        f"report: {told['report']}",
     ]
     tell(asked.json, told, lines)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Json, OutIfAny, Threads, tell, use_threads
+from ballproof.cli.common import Json, OutIfAny, Threads, reported, tell, use_threads
 from ballproof.cli.progress import waiting
 
 Engine = Literal["auto", "attack", "bounds", "inputs", "neurons", "milp", "smt"]
@@ -49,8 +49,8 @@ def verify(
     if not timeout > 0:
         raise InputError(f"`timeout` is {timeout:g}, expected a number of seconds > 0")
     use_threads(threads)
-    asked = {"network": str(network), "specification": str(specification), "timeout": timeout, "engine": engine}
-    run = Run.start(out, "verify", asked, resume=False) if out is not None else None
+    if out is not None:
+        Run.refuse_taken(out)
     with waiting("verify", timeout):
         found = verify_files(network, specification, timeout - (time.monotonic() - start), engine)
     text = written(found.witness) if found.witness is not None else ""
@@ -68,11 +68,15 @@ def verify(
         "counterexample": _counterexample(found.witness),
         "certificate": str(certificate) if proof.startswith("certificate") else None,
     }
-    if run:
+    if out is not None:
+        asked = {"network": str(network), "specification": str(specification), "timeout": timeout, "engine": engine}
+        run = Run.start(out, "verify", asked, resume=False)
         run.write_json(IDENTITY, {f"file {path}": sha256(path) for path in (network, specification)})
         run.write_json(TOTALS, told)
+        told |= reported(run)
     lines = [found.result, *([text.rstrip()] if text else []), *([f"; {found.reason}"] if found.reason else [])]
     lines += [f"; {proof}"] if proof else []
+    lines += [f"; report: {told['report']}"] if out is not None else []
     tell(json, told, lines)
 
 

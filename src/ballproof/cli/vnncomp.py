@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Json, Out, Resume, Threads, folder, tell
+from ballproof.cli.common import Json, Out, Resume, Threads, folder, reported, tell
 from ballproof.cli.progress import progress
 from ballproof.cli.verify import Engine
 
@@ -45,7 +45,7 @@ def vnncomp(
             benchmark, run, timeout or None, engine, workers, threads, lambda done, row: show(done, str(row["result"]))
         )
     run.write_bytes("cactus.svg", cactus(rows).encode())
-    told = {**totals(rows), "results": str(run.path / TABLE)}
+    told = {**totals(rows), "results": str(run.path / TABLE), **reported(run)}
     lines = [f"{told['n']} problems: {told['unsat']} unsat, {told['sat']} sat, {told['unknown'] + told['timeout']} undecided"]
     lines += [f"{told['error']} could not be read or modelled"] if told["error"] else []
     lines += [
@@ -53,4 +53,4 @@ def vnncomp(
         for r in rows
         if judged(r) == "wrong"
     ]
-    tell(json, told, [*lines, f"results: {told['results']}"])
+    tell(json, told, [*lines, f"results: {told['results']}", f"report: {told['report']}"])

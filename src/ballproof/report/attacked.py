@@ -35,7 +35,7 @@ def attacked(run: Run) -> Section:
 
 def _tables(totals: dict[str, Any]) -> tuple[Table, ...]:
     words = "clean: the answer is wrong without any attack."
-    broken = tuple((name, str(count)) for name, count in totals["by"].items())
+    broken = tuple((name, str(count)) for name, count in totals.get("by", {}).items())
     found = [Table("What broke the examples", ("by", "examples"), broken, words)] if broken else []
     if checks := totals.get("checks"):
         figures = [", ".join(f"{name} {value:.4g}" for name, value in c["figures"].items()) for c in checks]

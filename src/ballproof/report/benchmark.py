@@ -32,7 +32,7 @@ def benchmark(run: Run) -> Section:
     open_ = told["unknown"] + told["timeout"] + told["error"]
     headlines = (
         Headline("unsat", str(told["unsat"]), Kind.PROVEN, "No input gives an unsafe output.", told["unsat"]),
-        Headline("sat", str(told["sat"]), Kind.ATTACKED, "Such an input was found, and evaluated once more.", told["sat"]),
+        Headline("sat", str(told["sat"]), Kind.FOUND, "An input that gives an unsafe output.", told["sat"]),
         Headline("undecided", str(open_), Kind.MEASURED, "Unknown, out of time, or not modelled.", open_),
         Headline("wrong", str(told["wrong"]), Kind.MEASURED, "Answers that contradict expected.csv.", told["wrong"]),
     )

@@ -15,6 +15,7 @@ class Kind(Enum):
     RIGOROUS = "proof, rounding included"
     PROBABLE = "holds with a stated probability"
     ATTACKED = "attack: an upper bound"
+    FOUND = "counterexample, evaluated again"
     MEASURED = "measured"
     ESTIMATED = "estimate: proves nothing"
 

@@ -10,7 +10,7 @@ from ballproof.runs import Run
 
 MEANING = {
     "unsat": (Kind.PROVEN, "No input of the specification gives an output that it calls unsafe."),
-    "sat": (Kind.ATTACKED, "An input of the specification gives an unsafe output; it was evaluated once more."),
+    "sat": (Kind.FOUND, "An input of the specification gives an output that it calls unsafe."),
     "unknown": (Kind.MEASURED, "Neither proven nor refuted."),
     "timeout": (Kind.MEASURED, "Neither proven nor refuted within the time."),
 }
