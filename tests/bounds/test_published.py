@@ -14,6 +14,7 @@ from ballproof.networks.architectures import wk_small
 from ballproof.problems import Linf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clip", "errors"), [(None, 67), ((0.0, 1.0), 62)], ids=["plain-ball", "cut-with-range"])
 def test_dual_errors_on_the_first_thousand_images(data_dir: Path, clip: tuple[float, float] | None, errors: int) -> None:
     data = load("mnist", "test", data_dir)

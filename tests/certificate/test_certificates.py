@@ -72,6 +72,7 @@ def test_what_is_proven_for_float32_is_proven_for_real_numbers_too(tmp_path: Pat
         assert check(tmp_path / "d.gz", net, claim, deployed).semantics == BOTH
 
 
+@pytest.mark.slow
 def test_a_false_claim_gets_no_proof(tmp_path: Path) -> None:
     net, claim = problem(tmp_path, -0.05)
     written = write_certificate(tmp_path / "f.gz", net, claim, 3)
@@ -90,6 +91,7 @@ def test_a_proof_of_another_network_or_property_is_refused(tmp_path: Path, proof
         check(certificate, net, wider)
 
 
+@pytest.mark.slow
 def test_no_mutation_makes_a_false_claim_pass(tmp_path: Path, proof: tuple[Path, Path, Path]) -> None:
     """The tree of a true claim, mutated, is held against a false one: it must never pass, and fail with one line."""
     certificate, net, _ = proof

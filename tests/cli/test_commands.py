@@ -120,6 +120,7 @@ def test_help_comes_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_training_resumes_to_the_same_weights(trained: Path, tmp_path: Path, how: signal.Signals) -> None:
     command = [

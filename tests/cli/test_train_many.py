@@ -59,6 +59,7 @@ def test_a_cascade_trains_each_stage_on_what_is_not_certified_and_answers_by_all
     assert "stage0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_seeds_have_a_mean_and_an_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = told(capsys, "train", *SHORT, "--seeds", "3", "--out", str(tmp_path / "run"))
     each = [s["clean_accuracy"] for s in found["seeds"]]  # type: ignore[attr-defined]

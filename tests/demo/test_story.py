@@ -24,6 +24,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     return json.loads(said.getvalue().splitlines()[-1])  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_robust_networks_are_the_proven_ones(told: dict[str, float]) -> None:
     assert told["plane_robust"] == told["plane_points"] == 12

@@ -17,6 +17,7 @@ from ballproof.train.cascade import first_weights
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_trains_on_a_few_images(name: str, tmp_path: Path) -> None:
     config = make_config(read_recipe(name), name)

@@ -14,6 +14,7 @@ from ballproof.cli.doctor import doctor
 from ballproof.cli.models import models
 from ballproof.cli.radius import radius
 from ballproof.cli.report import report
+from ballproof.cli.serve import serve
 from ballproof.cli.smooth import smooth
 from ballproof.cli.train import train
 from ballproof.cli.verify import verify
@@ -28,7 +29,7 @@ Example: ballproof certify digits-robust --data digits --eps 0.06 --limit 100
 
 app = App(name="ballproof", help=HELP)
 app.register_install_completion_command(help="Install completion for bash, zsh or fish.")
-for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth, doctor):
+for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth, serve, doctor):
     app.command(_command)
 
 
