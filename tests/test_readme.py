@@ -10,14 +10,17 @@ import pytest
 from ballproof.cli import app
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-(PYTHON,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 (BLOCK,) = re.findall(r"## On the command line\n\n```\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line.split()[1:] for line in BLOCK.splitlines()]
 
 
 def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    found: dict[str, object] = {}
-    exec(compile(PYTHON, "README.md", "exec"), found)  # noqa: S102  our own text
+    own_network, training = PYTHON
+    assert len([line for line in own_network.splitlines() if line]) <= 10
+    exec(compile(own_network, "README.md", "exec"), {})  # noqa: S102  our own text
+    assert 0 <= float(capsys.readouterr().out) <= 1
+    exec(compile(training, "README.md", "exec"), {})  # noqa: S102  our own text
     assert "certified_accuracy" in capsys.readouterr().out
 
 

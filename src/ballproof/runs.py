@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 from ballproof.errors import InputError
 
 CONFIG = "config.json"
+
+INVOCATION: ContextVar[tuple[str, ...]] = ContextVar("INVOCATION", default=())
+"""The words of the command line that is being carried out; a run notes them, so that its report can say how to get it again."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,20 @@ class Run:
         if (run.path / CONFIG).is_file():
             run._agree(command, settings, resume, defaults or {})
             return run
-        if run.path.is_dir() and any(run.path.iterdir()):
-            raise InputError(f"`out` is {run.path}, a folder with other things in it; name a new or an empty one")
+        Run.refuse_taken(run.path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"`out` is {run.path}, which cannot be made: {error.strerror}") from error
-        run.write_json(CONFIG, {"command": command, "settings": dict(settings), "versions": versions()})
+        noted = {"argv": list(INVOCATION.get())} if INVOCATION.get() else {}
+        run.write_json(CONFIG, {"command": command, "settings": dict(settings), "versions": versions(), **noted})
         return run
+
+    @staticmethod
+    def refuse_taken(path: Path) -> None:
+        """Raises `InputError` where a new run would meet other things: asked before long work whose end makes the folder."""
+        if path.is_dir() and any(path.iterdir()):
+            raise InputError(f"`out` is {path}, a folder with other things in it; name a new or an empty one")
 
     @staticmethod
     def read(path: Path | str) -> Run:

@@ -55,6 +55,17 @@ def test_bad_input_is_one_line_and_code_2(network: Path, tmp_path: Path, capsys:
         assert not said.out and len(said.err.strip().splitlines()) == 1
 
 
+def test_a_run_folder_holds_the_verdict_and_its_page(network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["verify", str(network), str(write(tmp_path, SPECS["just in reach"][0])), "--out", str(tmp_path / "run"), "--json"]
+    assert main(asked) == 0
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    page = Path(told["report"]).read_text()
+    assert told["result"] == "sat" and "Counterexample: the input" in page and repr(told["counterexample"]["x"][0]) in page
+    assert main(asked) == 2 and "other things in it" in capsys.readouterr().err
+    assert main(["verify", "no.onnx", asked[2], "--out", str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_search_stops_at_its_limit(network: Path, tmp_path: Path) -> None:
     """The strict tie can never be decided; the process, started anew, ends about when it was told to."""
     command = [sys.executable, "-m", "ballproof", "verify", str(network), str(write(tmp_path, SPECS["a strict tie"][0]))]

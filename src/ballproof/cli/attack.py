@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Clip, DataDir, Download, Json, Limit, Out, Threads, limited, progress, tell, use_threads
+from ballproof.cli.common import (
+    Clip,
+    DataDir,
+    Download,
+    Json,
+    Limit,
+    OutIfAny,
+    Threads,
+    limited,
+    reported,
+    rows_line,
+    switch,
+    tell,
+    use_threads,
+)
+from ballproof.cli.progress import progress, waiting
 
 if TYPE_CHECKING:
     from ballproof.data import Dataset
@@ -34,7 +50,8 @@ def attack(
     queries: Annotated[int | None, Parameter(help="Of square, sparse-rs and auto.")] = None,
     loss: Annotated[Literal["margin", "cross-entropy", "dlr"] | None, Parameter(help="Of pgd, bim, fgsm and apgd.")] = None,
     checks: Annotated[
-        bool, Parameter(negative="", help="Also ask whether the figure can be believed: named checks, ok or suspicious.")
+        bool,
+        switch("Also ask whether the figure can be believed: named checks, ok or suspicious."),
     ] = False,
     clip: Clip = True,
     split: Literal["test", "train"] = "test",
@@ -43,13 +60,15 @@ def attack(
     seed: int = 0,
     data_dir: DataDir = None,
     download: Download = False,
-    out: Out = None,
+    out: OutIfAny = None,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
     """Search the ball round every example for a point that changes the answer. Found points are checked once more.
 
-    With --out the adversarial inputs are kept as adversarial.npz and a row an example, with what broke it, as results.parquet.
+    With --out the adversarial inputs are kept as adversarial.npz, and a row an example with what broke it.
+
+    Example: ballproof attack digits-robust --data digits --eps 0.06 --attack apgd --checks
     """
     from ballproof.attacks import named_attack
     from ballproof.attacks.doubts import checkable
@@ -57,6 +76,7 @@ def attack(
     from ballproof.data import load
     from ballproof.evaluate import load_model
     from ballproof.evaluate.attacked import attack_data
+    from ballproof.evaluate.identity import identify
     from ballproof.problems import ball
     from ballproof.runs import Run
 
@@ -83,15 +103,19 @@ def attack(
     asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
     asked |= {} if towards is None else {"towards": towards}
     run = Run.start(out, "attack", asked, resume=False) if out is not None else None
+    if run:
+        identify(run, [model], [network], examples)
     started = time.perf_counter()
     with progress(len(examples.labels), attack) as show:
         watch = lambda done: show(done, "")  # noqa: E731
         found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch, towards)
     told = {**found, "attack": attack, "eps": eps, "norm": norm, "seconds": time.perf_counter() - started}
-    doubts = strength(network, examples.inputs, examples.labels, eps, norm, valid, loss or "margin", seed) if checks else []
+    with waiting("checks") if checks else nullcontext():
+        doubts = strength(network, examples.inputs, examples.labels, eps, norm, valid, loss or "margin", seed) if checks else []
     told |= {"checks": [asdict(check) for check in doubts]} if checks else {}
     if run:
         run.write_json("results.json", told)
+        told |= reported(run)
     stands = "attacked accuracy" if towards is None else f"not made a {towards}"
     lines = [
         f"{told['n']} examples, {norm} ball of radius {eps:g} {'pixels' if norm == 'l0' else 'in the units of the data'}",
@@ -99,6 +123,7 @@ def attack(
         f"{stands:<18} {100 * told['attacked_accuracy']:6.2f} %   (what {method!r} could not break)",
         "broken by           " + (", ".join(f"{name} {count}" for name, count in found["by"].items()) or "nothing"),
     ]
+    lines += [rows_line(run), f"report: {told['report']}"] if run else []
     tell(json, told, lines + [str(check) for check in doubts])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -18,15 +18,21 @@ from ballproof.cli.common import (
     Threads,
     folder,
     limited,
-    progress,
+    rows_line,
+    switch,
     tell,
     use_threads,
 )
+from ballproof.cli.progress import progress, waiting
 from ballproof.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ballproof.certificate.rigorous import Rigorous
+    from ballproof.data import Dataset
     from ballproof.evaluate import CertifySettings
+    from ballproof.graph import Graph
 
 METHOD_HELP = (
     "interval (ibp), zonotope (deepz, ai2), dual (wong-kolter, convex-adversarial, fast-lin), crown (deeppoly), dual-interval, "
@@ -42,7 +48,7 @@ def certify(
     data: str,
     eps: float,
     then: Annotated[
-        tuple[str, ...], Parameter(help="Further stages of a cascade: the first that certifies its own prediction answers.")
+        tuple[str, ...], Parameter(negative="", show_default=False, help="Further stages of a cascade, asked in this order.")
     ] = (),
     method: Annotated[str, Parameter(help=METHOD_HELP)] = "dual",
     norm: Annotated[Literal["linf", "l2", "l1", "l0"], Parameter(help="l0: eps is a number of pixels.")] = "linf",
@@ -56,10 +62,12 @@ def certify(
     curve: Annotated[int | None, Parameter(help="Examples behind the curve of accuracy against eps; default 100.")] = None,
     memory: Annotated[int, Parameter(help="Working memory of the bounds in MiB.")] = 512,
     rigorous: Annotated[
-        bool, Parameter(negative="", help="Count as certified only what the checker proves with all rounding errors taken off.")
+        bool,
+        switch("Count as certified only what the checker proves with all rounding errors taken off."),
     ] = False,
     deployed: Annotated[
-        bool, Parameter(negative="", help="With --rigorous: for every float32 evaluation order, not only in real numbers.")
+        bool,
+        switch("With --rigorous: for every float32 evaluation order, not only in real numbers."),
     ] = False,
     certificates: Annotated[
         Path | None, Parameter(help="With --rigorous: write the property and the certificate of each certified example here.")
@@ -72,18 +80,20 @@ def certify(
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Prove, example by example, that no point of the ball changes the answer; attack the rest; write a report.
+    """Prove, example by example, that no point of the ball changes the answer; attack the rest.
 
-    eps is in the units of the data, [0, 1] pixels. A cascade (`--then`, or the folder of `train --stages`) is not attacked: its
-    figure says that the network which answers an input is constant on the ball round it. Writes results.parquet, results.json
-    and report.html.
+    eps is in the units of the data, [0, 1] pixels. In a cascade (`--then`, or the folder of `train --stages`) the first network
+    that certifies its own prediction answers; its figure says that this network is constant on the ball. It is not attacked.
+
+    Example: ballproof certify digits-robust --data digits --eps 0.06 --method crown --limit 100
     """
     from ballproof.data import load
     from ballproof.evaluate import CertifySettings, load_model
     from ballproof.evaluate import certify as certify_data
     from ballproof.evaluate.cascade import certify_cascade
-    from ballproof.evaluate.curve import accuracy_curve
+    from ballproof.evaluate.identity import identify
     from ballproof.evaluate.results import write_results
+    from ballproof.evaluate.tightness import TIGHTNESS, tightness
     from ballproof.evaluate.twins import save_twins
     from ballproof.networks import as_graph
     from ballproof.problems import ball
@@ -121,20 +131,32 @@ def certify(
     asked |= {"then": [named(name) for name in chain[1:]]} if cascade else {}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "certify"), "certify", {**asked, "curve": curve}, resume, CertifySettings(eps).as_dict())
+    identify(run, chain, stages, examples)
     with progress(len(examples.labels), "certify") as show:
         watch = lambda done: show(done, "")  # noqa: E731
         if cascade:
             table = certify_cascade(stages, examples, settings, run, watch)
         else:
             table = certify_data(network, examples, settings=settings, run=run, watch=watch, rigorous=checker)
-    points = accuracy_curve(network, examples, settings, curve) if curve else []
-    if not cascade:
-        save_twins(network, examples, table, run)
-    totals = write_results(run, table, points)
-    trained = [Path(name) for name in chain if (Path(name) / CONFIG).is_file()]
-    page = write_report([run.path, *trained], run.path / "report.html")
+    points = _curve(network, examples, settings, curve)
+    with waiting("report"):
+        if not cascade:
+            save_twins(network, examples, table, run)
+            run.write_json(TIGHTNESS, tightness(network, examples, settings))
+        totals = write_results(run, table, points)
+        trained = [Path(name) for name in chain if (Path(name) / CONFIG).is_file()]
+        page = write_report([run.path, *trained], run.path / "report.html")
     told = {**totals, "report": str(page)}
-    tell(json, told, _lines(told, clip, cascade))
+    tell(json, told, [*_lines(told, clip, cascade), rows_line(run)])
+
+
+def _curve(network: nn.Module | Graph, examples: Dataset, settings: CertifySettings, count: int) -> list[dict[str, Any]]:
+    from ballproof.evaluate.curve import STEPS, accuracy_curve
+
+    if not count:
+        return []
+    with progress(len(STEPS), "curve") as show:
+        return accuracy_curve(network, examples, settings, count, lambda done: show(done, ""))
 
 
 def _checker(named: list[str], settings: CertifySettings, deployed: bool, folder: Path | None) -> Rigorous:

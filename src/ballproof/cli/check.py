@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Json, tell
+from ballproof.cli.common import Json, switch, tell
+from ballproof.cli.progress import waiting
 from ballproof.errors import InputError
 
 
@@ -17,14 +18,17 @@ def check(
     specification: Annotated[Path, Parameter(help="The VNN-LIB file, .gz or not.")],
     *,
     deployed: Annotated[
-        bool, Parameter(negative="", help="For every float32 evaluation order of the network, not only in real numbers.")
+        bool,
+        switch("For every float32 evaluation order of the network, not only in real numbers."),
     ] = False,
-    exact: Annotated[bool, Parameter(negative="", help="In fractions; slow, for small networks.")] = False,
+    exact: Annotated[bool, switch("In fractions; slow, for small networks.")] = False,
     json: Json = False,
 ) -> int:
     """Check a certificate, or a counterexample. Exit code 0 only if it proves its claim, 1 if it does not.
 
     `python -m ballproof.certificate.check` does the same without torch and without the rest of ballproof.
+
+    Example: ballproof check proof.gz net.onnx property.vnnlib --deployed
     """
     import time
 
@@ -33,7 +37,8 @@ def check(
 
     start = time.monotonic()
     try:
-        found = check_file(certificate, network, specification, deployed, exact)
+        with waiting("check"):
+            found = check_file(certificate, network, specification, deployed, exact)
     except RefusedError as error:
         told = {"valid": False, "reason": str(error), "seconds": round(time.monotonic() - start, 3)}
         tell(json, told, [f"refused: {error}"])

@@ -1,4 +1,4 @@
-"""What the commands share: options, the valid range, output."""
+"""What the commands share: options, the run folder, output."""
 
 from __future__ import annotations
 
@@ -6,23 +6,33 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ballproof.cli.progress import waiting
+
 if TYPE_CHECKING:
     from ballproof.data import Dataset
+    from ballproof.runs import Run
+
+
+def switch(help: str) -> Parameter:
+    """An option that is off unless it is given."""
+    return Parameter(negative="", show_default=False, help=help)
+
 
 DataDir = Annotated[Path | None, Parameter(help="Where the data sets are; default $BALLPROOF_DATA.")]
-Download = Annotated[bool, Parameter(negative="", help="Fetch the official files that are missing, and check them.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object as the last line.")]
+Download = Annotated[bool, switch("Fetch the official files that are missing, and check them.")]
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", show_default=False, help="Print one JSON object as the last line.")
+]
 Limit = Annotated[int, Parameter(help="Only the first N examples; 0 for all.")]
 Out = Annotated[Path | None, Parameter(help="The run folder; default runs/COMMAND-TIME.")]
-Resume = Annotated[bool, Parameter(negative="", help="Go on with the run in --out.")]
-Clip = Annotated[bool, Parameter(help="Cut the ball with the valid range [0, 1]; --no-clip takes the plain ball.")]
+OutIfAny = Annotated[Path | None, Parameter(help="A run folder, if one is wanted.")]
+Resume = Annotated[bool, switch("Go on with the run in --out.")]
+Clip = Annotated[bool, Parameter(help="Cut the ball with the valid range [0, 1], or not.")]
 Threads = Annotated[int, Parameter(help="CPU threads; 0 leaves PyTorch's choice.")]
 
 
@@ -42,34 +52,28 @@ def limited(data: Dataset, limit: int) -> Dataset:
     return data.subset(list(range(min(limit, len(data.labels))))) if limit else data
 
 
+def rows_line(run: Run) -> str:
+    """Where the rows of a run are."""
+    from importlib.util import find_spec
+
+    also = "and results.parquet" if find_spec("pyarrow") else "(results.parquet needs pip install 'ballproof[parquet]')"
+    return f"rows: {run.path / 'rows.jsonl'} {also}"
+
+
+def reported(run: Run) -> dict[str, str]:
+    """Write the run's page; the key `report` of what a command tells."""
+    from ballproof.report import write_report
+
+    with waiting("report"):
+        return {"report": str(write_report([run.path], run.path / "report.html"))}
+
+
 def tell(as_json: bool, told: dict[str, Any], lines: list[str]) -> None:
     """The result: a few words for people, and with --json one object as the last line."""
     for line in lines:
         print(line)
     if as_json:
         print(json.dumps(told), flush=True)
-
-
-@contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[int, str], None]]:
-    """A progress bar with time left on a terminal; call it with how much is done and a short text."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    bar = Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(what, total=total, note="")
-        yield lambda done, note: bar.update(task, completed=done, note=note)
 
 
 def use_threads(threads: int) -> None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from ballproof.cli.common import Json, Out, Resume, Threads, folder, tell, use_threads
+from ballproof.cli.progress import progress
 
 
 def demo(*, out: Out = None, resume: Resume = False, threads: Threads = 0, json: Json = False) -> None:
-    """Train a standard and a robust network, attack both, prove what can be proven, and write a report to read."""
-    import sys
+    """Train a standard and a robust network, attack both, prove what can be proven, and write a report to read.
 
+    Example: ballproof demo --out runs/demo
+    """
     from ballproof.demo import tell_story
+    from ballproof.demo.story import steps
 
     use_threads(threads)
-    said: list[str] = [""]
+    with progress(steps(), "demo") as show:
+        said: dict[str, None] = {}
 
-    def watch(text: str) -> None:
-        if text != said[0]:
-            said[0] = text
-            print(text, file=sys.stderr, flush=True)
+        def watch(text: str) -> None:
+            said[text] = None
+            show(len(said) - 1, text)
 
-    told = tell_story(folder(out, "demo"), watch, resume)
+        told = tell_story(folder(out, "demo"), watch, resume)
     lines = [
         f"the plane: {told['plane_standard']} of {told['plane_points']} boxes proven for the standard network,",
         f"  {told['plane_robust']} of {told['plane_points']} for the robust one",

@@ -6,7 +6,10 @@ from ballproof.cli.common import Json, tell
 
 
 def models(*, json: Json = False) -> None:
-    """List the networks that come with ballproof, with what was proven of them. Their names are models of every command."""
+    """List the networks that come with ballproof, with what was proven of them. Their names are models of every command.
+
+    Example: ballproof models --json
+    """
     from dataclasses import asdict
 
     from ballproof.networks.shipped import shipped

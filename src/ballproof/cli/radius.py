@@ -17,10 +17,12 @@ from ballproof.cli.common import (
     Threads,
     folder,
     limited,
-    progress,
+    reported,
+    rows_line,
     tell,
     use_threads,
 )
+from ballproof.cli.progress import progress
 
 
 def radius(
@@ -52,10 +54,13 @@ def radius(
 ) -> None:
     """Find, example by example, the largest eps that is proven and the smallest at which a point breaks the answer.
 
-    Writes results.parquet, results.json and radii.svg.
+    Writes rows, results.json and radii.svg.
+
+    Example: ballproof radius digits-robust --data digits --limit 20
     """
     from ballproof.data import load
     from ballproof.evaluate import load_model
+    from ballproof.evaluate.identity import identify
     from ballproof.evaluate.radius import RadiusSettings, radii, totals
     from ballproof.evaluate.results import TOTALS, write_rows
     from ballproof.report.radii import radius_chart, unit
@@ -78,17 +83,21 @@ def radius(
     asked = {**settings.as_dict(), "model": model, "data": data, "split": split, "n": len(examples.labels)}
     del asked["batch"], asked["memory"]
     run = Run.start(folder(out, "radius"), "radius", asked, resume)
+    identify(run, [model], [network], examples)
     with progress(len(examples.labels), "radius") as show:
         rows = radii(network, examples, settings, run, lambda done: show(done, ""))
     told = totals(rows, settings)
     write_rows(run, rows)
     run.write_json(TOTALS, {**told, "settings": asked})
     chart = run.write_bytes("radii.svg", radius_chart(rows, settings.largest, norm).encode())
+    told |= reported(run)
     lines = [
         f"{told['n']} examples, {norm} balls in {unit(norm)}, radii up to {settings.largest:g}",
         f"certified radius  mean {told['certified_mean']:.5f}, median {told['certified_median']:.5f}   (proven by `{method}`)",
         f"attacked radius   mean {told['attacked_mean']:.5f}, median {told['attacked_median']:.5f}   (found by {attack})",
         f"not broken        {told['unbroken']}",
+        rows_line(run),
         f"chart: {chart}",
+        f"report: {told['report']}",
     ]
     tell(json, {**told, "chart": str(chart)}, lines)

@@ -6,10 +6,16 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ballproof.cli.common import DataDir, Download, Json, Out, Resume, Threads, folder, limited, progress, tell, use_threads
+from ballproof.cli.common import DataDir, Download, Json, Out, Resume, Threads, folder, limited, reported, tell, use_threads
+from ballproof.cli.progress import progress
 from ballproof.cli.smooth_rows import NoiseName, certify, predict
 
-smooth = App(name="smooth", help="Randomized smoothing: radii that hold with a stated probability, for networks of any size.")
+HELP = """Randomized smoothing: radii that hold with a stated probability, for networks of any size.
+
+Example: ballproof smooth certify runs/noisy --data digits --sigma 0.25 --limit 50
+"""
+
+smooth = App(name="smooth", help=HELP)
 
 
 @smooth.command
@@ -42,6 +48,8 @@ def train(
     """Train a network on noisy copies, by SmoothAdv or with consistency where asked for, into a run folder.
 
     Every other setting goes into a recipe; options given here win over it. Held-out errors are estimates.
+
+    Example: ballproof smooth train --recipe digits-0.25 --out runs/noisy
     """
     from ballproof.data import load
     from ballproof.runs import Run
@@ -71,11 +79,13 @@ def train(
     last = log[-1]
     told = {"epochs": len(log), "clean_accuracy": 1 - last["clean_error"], "noisy_accuracy": 1 - last["noisy_error"]}
     told |= {"noise": config.noise, "sigma": config.sigma, "checkpoint": str(run.path / WEIGHTS), "seconds": last["seconds"]}
+    told |= reported(run)
     lines = [
         f"{told['epochs']} epochs in {told['seconds']:.0f} s; on held-out examples, estimates both:",
         f"accuracy without noise       {100 * told['clean_accuracy']:6.2f} %",
         f"accuracy on one noisy copy   {100 * told['noisy_accuracy']:6.2f} %",
         f"weights: {told['checkpoint']}",
+        f"report: {told['report']}",
     ]
     tell(json, told, lines)
 

@@ -18,10 +18,13 @@ from ballproof.cli.common import (
     Threads,
     folder,
     limited,
-    progress,
+    reported,
+    rows_line,
+    switch,
     tell,
     use_threads,
 )
+from ballproof.cli.progress import progress
 from ballproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class Asked:
     keep: Annotated[int | None, Parameter(help="Pixels that ablation keeps: L0 radii.")] = None
     denoiser: Annotated[str | None, Parameter(help="module.py:function of a module from noisy to clean images.")] = None
     alpha: Annotated[float, Parameter(help="Probability that the statement on an example may be wrong.")] = 0.001
-    joint: Annotated[bool, Parameter(negative="", help="alpha for all examples at once: each gets alpha / n.")] = False
+    joint: Annotated[bool, switch("alpha for all examples at once: each gets alpha / n.")] = False
     seed: int = 0
     split: Literal["test", "train"] = "test"
     limit: Limit = 0
@@ -71,7 +74,9 @@ def certify(
 ) -> None:
     """Radii in which the smoothed classifier's answer stays, each right with probability at least 1 - alpha over its draws.
 
-    No proof: a probability, for each example alone unless --joint. Writes results.tsv, results.parquet and results.json.
+    No proof: a probability, for each example alone unless --joint. Writes rows, results.tsv and results.json.
+
+    Example: ballproof smooth certify runs/noisy --data digits --sigma 0.25 --limit 50
     """
     from ballproof.smooth.table import Draws, certify_rows, totals, write_rows
 
@@ -82,6 +87,7 @@ def certify(
         rows = certify_rows(job.smoothed, job.data, job.draws, job.run, lambda done: show(done, ""))
     told = {**totals(rows, radii or RADII[asked.noise]), **_common(job, asked)}
     write_rows(job.run, rows, told, job.draws)
+    told |= reported(job.run)
     share = {**told["certified_accuracy"]}
     lines = [
         f"{told['n']} examples, {asked.noise} noise; right with probability {told['probability']}",
@@ -89,7 +95,9 @@ def certify(
         f"abstained           {100 * told['abstained']:6.2f} %",
         *(f"certified accuracy  {100 * a:6.2f} %   at radius {r} ({UNITS[told['norm']]})" for r, a in share.items()),
         f"average radius      {told['average_certified_radius']:6.3f}     (0 where not certified)",
-        f"rows: {job.run.path / 'results.tsv'}",
+        f"table: {job.run.path / 'results.tsv'}",
+        rows_line(job.run),
+        f"report: {told['report']}",
     ]
     tell(asked.json, told, lines)
 
@@ -103,6 +111,8 @@ def predict(
     """The smoothed classifier's answers; wrong or abstaining is told apart, each answer right with probability 1 - alpha.
 
     An example whose top two classes a two-sided binomial test cannot tell apart at alpha is abstained from.
+
+    Example: ballproof smooth predict runs/noisy --data digits --sigma 0.25 --limit 50
     """
     from ballproof.smooth.table import Draws, predict_rows, write_rows
 
@@ -114,11 +124,14 @@ def predict(
     told |= {"abstained": sum(r["abstained"] for r in rows) / count, "seconds": sum(r["seconds"] for r in rows)}
     told |= _common(job, asked)
     write_rows(job.run, rows, told, job.draws)
+    told |= reported(job.run)
     lines = [
         f"{count} examples, {asked.noise} noise; right with probability {told['probability']}",
         f"right      {100 * told['accuracy']:6.2f} %",
         f"abstained  {100 * told['abstained']:6.2f} %",
-        f"rows: {job.run.path / 'results.tsv'}",
+        f"table: {job.run.path / 'results.tsv'}",
+        rows_line(job.run),
+        f"report: {told['report']}",
     ]
     tell(asked.json, told, lines)
 
@@ -135,6 +148,7 @@ class _Job:
 def _started(command: str, model: str, asked: Asked, draws: Draws, sides: int) -> _Job:
     """Everything is refused that can be before the folder is made."""
     from ballproof.data import load
+    from ballproof.evaluate.identity import identify
     from ballproof.runs import Run
     from ballproof.smooth import Smoothed
     from ballproof.smooth.draws import check_steady
@@ -151,6 +165,7 @@ def _started(command: str, model: str, asked: Asked, draws: Draws, sides: int) -
     settings = {**asdict(draws), "model": named(model), "noise": repr(noise), "denoiser": asked.denoiser}
     settings |= {"data": asked.data, "split": asked.split, "n_examples": len(data)}
     run = Run.start(folder(asked.out, command.replace(" ", "-")), command, settings, asked.resume)
+    identify(run, [model], [network], data)
     return _Job(smoothed, noise, data, draws, run)
 
 

@@ -21,10 +21,10 @@ from ballproof.cli.common import (
     Threads,
     folder,
     limited,
-    progress,
     tell,
     use_threads,
 )
+from ballproof.cli.progress import progress, waiting
 from ballproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def train(
 
     eps is in the units of the data. Every other setting goes into a recipe; options given here win over it. Started by torchrun
     (`torchrun --nproc-per-node N -m ballproof train ... --out DIR`) N processes share every batch.
+
+    Example: ballproof train --data digits --model digits-cnn --eps 0.06 --epochs 7 --out runs/mine
     """
     given = {"data": data, "model": model, "eps": eps, "method": method, "norm": norm, "epochs": epochs, "batch": batch}
     given |= {"lr": lr, "optimizer": optimizer, "eps_until": eps_until, "seed": seed, "limit": limit}
@@ -189,10 +191,13 @@ def _train(ask: _Ask, path: Path) -> dict[str, Any]:
         logs.append(log)
         examples.append(len(training.labels))
         seconds += log[-1]["seconds"]
-        training = uncertified(module, training, own, ranks=ask.ranks) if stage + 1 < ask.stages else training
+        if stage + 1 < ask.stages:
+            with waiting(f"what stage {stage} cannot certify"):
+                training = uncertified(module, training, own, ranks=ask.ranks)
     page = path / "report.html"
     if ask.ranks.lead:
-        write_report(paths, page)
+        with waiting("report"):
+            write_report(paths, page)
     last = logs[0][-1]
     told = {
         "epochs": len(logs[0]),

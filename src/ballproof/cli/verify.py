@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Json, Threads, tell, use_threads
+from ballproof.cli.common import Json, OutIfAny, Threads, reported, tell, use_threads
+from ballproof.cli.progress import waiting
 
 Engine = Literal["auto", "attack", "bounds", "inputs", "neurons", "milp", "smt"]
 
@@ -24,6 +26,7 @@ def verify(
     certificate: Annotated[
         Path | None, Parameter(help="Write a proof for `ballproof check` here, where one by boxes is found in the time left.")
     ] = None,
+    out: OutIfAny = None,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
@@ -31,21 +34,31 @@ def verify(
 
     Prints `unsat` (none: proven), `sat` with the input and the output that ONNX Runtime gave for it, `unknown` or `timeout`.
     A certificate is looked for anew, by splitting the input in the checker's own arithmetic.
+
+    Example: ballproof verify net.onnx property.vnnlib --timeout 60 --certificate proof.gz
     """
     import time
 
     start = time.monotonic()
     from ballproof.errors import InputError
+    from ballproof.evaluate.identity import IDENTITY, sha256
+    from ballproof.evaluate.results import TOTALS
+    from ballproof.runs import Run
     from ballproof.solve.files import verify_files, written
 
     if not timeout > 0:
         raise InputError(f"`timeout` is {timeout:g}, expected a number of seconds > 0")
     use_threads(threads)
-    found = verify_files(network, specification, timeout - (time.monotonic() - start), engine)
+    if out is not None:
+        Run.refuse_taken(out)
+    with waiting("verify", timeout):
+        found = verify_files(network, specification, timeout - (time.monotonic() - start), engine)
     text = written(found.witness) if found.witness is not None else ""
     if results is not None:
         results.write_text(f"{found.result}\n{text}")
-    proof = _certificate(certificate, network, specification, timeout - (time.monotonic() - start), found.result)
+    left = timeout - (time.monotonic() - start)
+    with waiting("certificate", left) if certificate else nullcontext():
+        proof = _certificate(certificate, network, specification, left, found.result)
     told = {
         "result": found.result,
         "reason": found.reason,
@@ -55,8 +68,15 @@ def verify(
         "counterexample": _counterexample(found.witness),
         "certificate": str(certificate) if proof.startswith("certificate") else None,
     }
+    if out is not None:
+        asked = {"network": str(network), "specification": str(specification), "timeout": timeout, "engine": engine}
+        run = Run.start(out, "verify", asked, resume=False)
+        run.write_json(IDENTITY, {f"file {path}": sha256(path) for path in (network, specification)})
+        run.write_json(TOTALS, told)
+        told |= reported(run)
     lines = [found.result, *([text.rstrip()] if text else []), *([f"; {found.reason}"] if found.reason else [])]
     lines += [f"; {proof}"] if proof else []
+    lines += [f"; report: {told['report']}"] if out is not None else []
     tell(json, told, lines)
 
 

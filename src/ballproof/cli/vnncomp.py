@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Json, Out, Resume, Threads, folder, progress, tell
+from ballproof.cli.common import Json, Out, Resume, Threads, folder, reported, tell
+from ballproof.cli.progress import progress
 from ballproof.cli.verify import Engine
 
 
@@ -25,10 +26,12 @@ def vnncomp(
     """Decide every problem of the folder, each in a process of its own; compare with expected.csv where there is one.
 
     Writes results.csv, cactus.svg and the counterexamples as VNN-COMP wants them.
+
+    Example: ballproof vnncomp acasxu --timeout 60 --workers 2 --out runs/acasxu
     """
     from ballproof.errors import InputError
     from ballproof.evaluate.vnncomp import ROWS, TABLE, instances, judged, run_benchmark, totals
-    from ballproof.report.cactus import cactus
+    from ballproof.report.benchmark import cactus
     from ballproof.runs import Run
 
     if timeout < 0 or workers < 1:
@@ -42,7 +45,7 @@ def vnncomp(
             benchmark, run, timeout or None, engine, workers, threads, lambda done, row: show(done, str(row["result"]))
         )
     run.write_bytes("cactus.svg", cactus(rows).encode())
-    told = {**totals(rows), "results": str(run.path / TABLE)}
+    told = {**totals(rows), "results": str(run.path / TABLE), **reported(run)}
     lines = [f"{told['n']} problems: {told['unsat']} unsat, {told['sat']} sat, {told['unknown'] + told['timeout']} undecided"]
     lines += [f"{told['error']} could not be read or modelled"] if told["error"] else []
     lines += [
@@ -50,4 +53,4 @@ def vnncomp(
         for r in rows
         if judged(r) == "wrong"
     ]
-    tell(json, told, [*lines, f"results: {told['results']}"])
+    tell(json, told, [*lines, f"results: {told['results']}", f"report: {told['report']}"])

@@ -68,10 +68,12 @@ def _find(layout: Layout, split: str, folder: Path) -> list[Path]:
 
 
 def _read(layout: Layout, file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
+    try:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise InputError(f"{file} needs pyarrow: pip install 'ballproof[parquet]'") from error
     try:
         table = pq.read_table(file, columns=[layout.column, "label"])
         labels = table["label"].cast(pa.int64())

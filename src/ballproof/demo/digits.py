@@ -12,6 +12,7 @@ from ballproof.data import Dataset, load
 from ballproof.evaluate import CertifySettings, certify, load_model
 from ballproof.evaluate.curve import accuracy_curve
 from ballproof.evaluate.results import write_results
+from ballproof.evaluate.tightness import TIGHTNESS, tightness
 from ballproof.evaluate.twins import save_twins
 from ballproof.networks.architectures import build
 from ballproof.runs import Run
@@ -40,4 +41,5 @@ def certify_digits(folder: Path, kind: str, data: Dataset, eps: float) -> dict[s
     table = certify(module, data, settings=settings, run=run)
     points = accuracy_curve(module, data, settings, 60)
     save_twins(module, data, table, run, count=8)
+    run.write_json(TIGHTNESS, tightness(module, data, settings))
     return write_results(run, table, points)

@@ -13,8 +13,10 @@ from ballproof.demo.digits import certify_digits, train_digits
 from ballproof.demo.plane import RADIUS, certified, train_plane
 from ballproof.report import STORY, write_report
 from ballproof.runs import Run
+from ballproof.train import make_config, read_recipe
 
 DIGITS_EPS = 0.06
+KINDS = ("standard", "robust")
 
 
 def tell_story(folder: Path, watch: Callable[[str], None], resume: bool = False) -> dict[str, Any]:
@@ -27,6 +29,11 @@ def tell_story(folder: Path, watch: Callable[[str], None], resume: bool = False)
     names = ("train-standard", "train-robust", "certify-standard", "certify-robust")
     page = write_report([run.path, *(run.path / n for n in names)], run.path / "report.html")
     return {**plane, **digits, "seconds": time.perf_counter() - started, "report": str(page)}
+
+
+def steps() -> int:
+    """How many different things `tell_story` says that it is doing."""
+    return 3 + sum(make_config(read_recipe(f"digits-{kind}"), kind).epochs + 1 for kind in KINDS)
 
 
 def _plane(watch: Callable[[str], None]) -> tuple[dict[str, Any], list[dict[str, str]]]:
@@ -89,7 +96,7 @@ def _chapter(title: str, text: str, figure: str) -> dict[str, str]:
 def _digits(folder: Path, watch: Callable[[str], None]) -> dict[str, Any]:
     data = load("digits", "test")
     told: dict[str, Any] = {}
-    for kind in ("standard", "robust"):
+    for kind in KINDS:
         train_digits(folder, kind, watch)
         watch(f"digits: proofs for the {kind} network")
         totals = certify_digits(folder, kind, data, DIGITS_EPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,13 @@ STEPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """The radii of the curve, in multiples of the eps that was asked for."""
 
 
-def accuracy_curve(network: nn.Module | Graph, data: Dataset, settings: CertifySettings, limit: int) -> list[dict[str, Any]]:
+def accuracy_curve(
+    network: nn.Module | Graph,
+    data: Dataset,
+    settings: CertifySettings,
+    limit: int,
+    watch: Callable[[int], None] = lambda done: None,
+) -> list[dict[str, Any]]:
     """One point for each radius in `STEPS`: eps, n, clean, attacked and certified accuracy of the first `limit` examples.
 
     What is certified at a radius is certified at every smaller one, and what is broken at a radius is broken at every
@@ -24,7 +31,10 @@ def accuracy_curve(network: nn.Module | Graph, data: Dataset, settings: CertifyS
     """
     settings = replace(settings, method="crown") if settings.searches else settings
     part = data.subset(list(range(min(limit, len(data.labels)))))
-    tables = [certify(network, part, settings=replace(settings, eps=settings.eps * s)) for s in STEPS]
+    tables = []
+    for scale in STEPS:
+        tables.append(certify(network, part, settings=replace(settings, eps=settings.eps * scale)))
+        watch(len(tables))
     certified = [[r["certified"] for r in t.rows] for t in tables]
     standing = [[not r["attacked"] for r in t.rows] for t in tables]
     for i in reversed(range(len(STEPS) - 1)):

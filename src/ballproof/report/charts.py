@@ -4,25 +4,48 @@ from __future__ import annotations
 
 from typing import Any
 
-from ballproof.report.figures import figure, svg
+from ballproof.report.figures import COLORS, figure, svg
 
 
 def training_chart(log: list[dict[str, Any]]) -> str:
     """Errors and losses by epoch, with the growing radius."""
     fig, axes = figure(7.2, 2.8, columns=2)
+    _errors(axes[0], log)
+    _loss(axes[1], log)
+    return svg(fig)
+
+
+def errors_chart(log: list[dict[str, Any]]) -> str:
+    """Errors by epoch."""
+    fig, axes = figure(4.6, 2.8)
+    _errors(axes, log)
+    return svg(fig)
+
+
+def loss_chart(log: list[dict[str, Any]]) -> str:
+    """Losses by epoch, with the growing radius."""
+    fig, axes = figure(4.6, 2.8)
+    _loss(axes, log)
+    return svg(fig)
+
+
+def _errors(axes: Any, log: list[dict[str, Any]]) -> None:
     epochs = [row["epoch"] + 1 for row in log]
     for key, name in (("certified_error", "certified"), ("pgd_error", "PGD"), ("clean_error", "clean")):
-        axes[0].plot(epochs, [100 * row[key] for row in log], marker=".", label=f"{name} error")
-    axes[0].set(xlabel="epoch", ylabel="error on held-out examples, %", ylim=(0, None))
-    axes[1].semilogy(epochs, [max(row["loss"], 1e-12) for row in log], marker=".", label="training loss")
-    twin = axes[1].twinx()
+        axes.plot(epochs, [100 * row[key] for row in log], marker=".", label=f"{name} error")
+    axes.set(xlabel="epoch", ylabel="error on held-out examples, %", ylim=(0, None))
+    axes.legend(fontsize=7, loc="upper right")
+
+
+def _loss(axes: Any, log: list[dict[str, Any]]) -> None:
+    epochs = [row["epoch"] + 1 for row in log]
+    axes.semilogy(epochs, [max(row["loss"], 1e-12) for row in log], marker=".", label="training loss")
+    twin = axes.twinx()
     twin.plot(epochs, [row["eps"] for row in log], color="#718096", linestyle=":", label="eps")
     twin.set(ylabel="eps of the training ball", ylim=(0, None))
     twin.grid(visible=False)
-    axes[1].set(xlabel="epoch", ylabel="loss")
-    for each in axes:
-        each.legend(fontsize=7, loc="upper right")
-    return svg(fig)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend(fontsize=7, loc="upper right")
 
 
 def margin_chart(rows: list[dict[str, Any]]) -> str:
@@ -65,3 +88,43 @@ def curve_chart(curve: list[dict[str, Any]], eps: float) -> str:
     axes.set(xlabel="eps (units of the data)", ylabel="accuracy, %", ylim=(0, 101))
     axes.legend(fontsize=7, loc="lower left")
     return svg(fig)
+
+
+def curves_chart(curves: dict[str, list[dict[str, Any]]]) -> str:
+    """Accuracy against the radius of several runs: certified solid, attacked dashed."""
+    fig, axes = figure(4.6, 2.8)
+    for number, (name, curve) in enumerate(curves.items()):
+        color, radii = COLORS[number % len(COLORS)], [point["eps"] for point in curve]
+        axes.plot(radii, [100 * p["certified_accuracy"] for p in curve], marker=".", color=color, label=plain(name))
+        attacked = [(p["eps"], 100 * p["attacked_accuracy"]) for p in curve if p["attacked_accuracy"] is not None]
+        axes.plot(*zip(*attacked, strict=True), linestyle="--", color=color) if attacked else None
+    axes.set(xlabel="eps (units of the data)", ylabel="accuracy, %", ylim=(0, 101))
+    axes.legend(fontsize=7, loc="lower left")
+    return svg(fig)
+
+
+def time_chart(seconds: list[float]) -> str:
+    """How many examples took at most so long each."""
+    fig, axes = figure(4.6, 2.8)
+    axes.step(range(1, len(seconds) + 1), sorted(seconds), where="pre")
+    axes.set_yscale("log")
+    axes.set(xlabel="examples", ylabel="seconds each, at most")
+    return svg(fig)
+
+
+def layer_chart(layers: list[dict[str, Any]], methods: list[str]) -> str:
+    """Width of the proven intervals in units of the sampled range, layer by layer."""
+    fig, axes = figure(4.6, 2.8)
+    for number, method in enumerate(methods):
+        widths = [row["width"][method] / max(row["sampled"], 1e-12) for row in layers]
+        axes.semilogy(range(1, len(layers) + 1), widths, marker="os^"[number % 3], label=method)
+    axes.axhline(1, color="#1a202c", linewidth=1, linestyle=":")
+    axes.set_xticks(range(1, len(layers) + 1), [plain(row["layer"]) for row in layers], rotation=30, ha="right", fontsize=7)
+    axes.set(ylabel="proven / sampled width")
+    axes.legend(fontsize=7, loc="upper left")
+    return svg(fig)
+
+
+def plain(name: str) -> str:
+    """A name as a label: matplotlib would read dollar signs as formulas, and hides what begins with an underscore."""
+    return name.replace("$", r"\$").lstrip("_")[:40]

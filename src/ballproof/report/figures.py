@@ -17,12 +17,29 @@ STYLE: dict[str, Any] = {
     "grid.color": "#e2e8f0",
     "grid.linewidth": 0.6,
     "axes.edgecolor": "#4a5568",
+    "axes.labelcolor": "#1a202c",
+    "text.color": "#1a202c",
+    "xtick.color": "#1a202c",
+    "ytick.color": "#1a202c",
     "svg.fonttype": "path",
     "svg.hashsalt": "ballproof",
     "figure.facecolor": "white",
 }
 
 COLORS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#718096")
+
+VARIABLES = {
+    "#1a202c": "--ink",
+    "#4a5568": "--soft",
+    "#e2e8f0": "--line",
+    "#ffffff": "--paper",
+    "#2b6cb0": "--blue",
+    "#c05621": "--orange",
+    "#2f855a": "--green",
+    "#6b46c1": "--violet",
+    "#718096": "--grey",
+}
+"""The colours of charts, and the page's names of them, which are others in the dark."""
 
 
 def style() -> dict[str, Any]:
@@ -54,6 +71,11 @@ def svg(fig: Any) -> str:
         fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     return _unique(text[text.index("<svg") :])
+
+
+def themed(text: str) -> str:
+    """An `<svg>` element whose colours are the page's own, so that it follows light and dark."""
+    return re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var({VARIABLES[m[0]]})" if m[0] in VARIABLES else m[0], text)
 
 
 def _unique(text: str) -> str:

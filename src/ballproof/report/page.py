@@ -1,88 +1,142 @@
-"""The page itself: a section for each run, filled into one template."""
+"""The page itself: a section for each run, as HTML, Markdown or JSON."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ballproof.evaluate.results import TOTALS
-from ballproof.evaluate.rows import ROWS
-from ballproof.evaluate.staged import SEARCHES
-from ballproof.report.charts import curve_chart, margin_chart, training_chart
-from ballproof.report.pictures import twin_rows
-from ballproof.report.radii import smoothed_chart
+from ballproof.errors import InputError
+from ballproof.report.attacked import attacked
+from ballproof.report.benchmark import benchmark
+from ballproof.report.certified import certified
+from ballproof.report.citations import cited, entries
+from ballproof.report.compare import Compared, compared
+from ballproof.report.figures import themed
+from ballproof.report.radii import radii
+from ballproof.report.reproduce import reproduce
+from ballproof.report.section import Section, percent
+from ballproof.report.smoothed import noisily_trained, smoothed
+from ballproof.report.story import story
+from ballproof.report.trained import trained
+from ballproof.report.verified import verified
 from ballproof.runs import Run
-from ballproof.train.loop import LOG
 
-STORY = "story.json"
+Form = Literal["html", "md", "json"]
+
+SECTIONS: dict[str, Callable[[Run], Section]] = {
+    "demo": story,
+    "train": trained,
+    "certify": certified,
+    "attack": attacked,
+    "radius": radii,
+    "verify": verified,
+    "vnncomp": benchmark,
+    "smooth train": noisily_trained,
+    "smooth certify": smoothed,
+    "smooth predict": smoothed,
+}
+"""Who tells of a run, by the command that wrote it."""
+
+GLOSSARY = """
+Certified means proven: no point of the ball, found or not, changes the answer. A proof up to float rounding was computed in
+arithmetic whose own rounding is not part of the proof; a proof with rounding included was accepted by the independent checker.
+
+Attacked means that a search did not find such a point; it proves nothing. The true robust accuracy lies between certified and
+attacked.
+
+A number that holds with a stated probability is right for the smoothed classifier unless the draws were unlucky: no proof. An
+estimate proves nothing at all.
+
+eps is the radius of the ball in the units of the data.
+"""
 
 
-def write_report(paths: list[Path], page: Path) -> Path:
-    """Write one HTML file about these run folders: opens from disk, asks the network for nothing."""
-    from jinja2 import Environment
+@dataclass(frozen=True)
+class _Page:
+    title: str
+    sections: tuple[Section, ...]
+    compared: Compared | None
+    cited: str
 
-    text = (resources.files("ballproof.report") / "page.html.jinja").read_text()
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
-    sections = [_section(Run.read(path)) for path in paths]
-    html = template.render(sections=sections, title=_title(sections), total=_summary(sections))
+
+def write_report(paths: list[Path], page: Path, form: Form | None = None) -> Path:
+    """Write one file about these run folders, in the form asked for or by the suffix of its name (.html, .md, .json).
+
+    An HTML page opens from disk and asks the network for nothing.
+    """
+    text = FORMS[form or form_of(page)](_page([Run.read(path) for path in paths]))
     page.parent.mkdir(parents=True, exist_ok=True)
     beside = page.with_name(f".{page.name}.part")
-    beside.write_text(html)
+    beside.write_text(text)
     beside.replace(page)
     return page
 
 
-def _section(run: Run) -> dict[str, Any]:
-    config = run.config
-    told = {"name": run.path.name, "command": config["command"], "settings": config["settings"], "versions": config["versions"]}
-    if run.has(STORY):
-        told["story"] = run.read_json(STORY)
-    if config["command"].startswith("smooth "):
-        return told | _smoothed(run)
-    if log := run.rows(LOG):
-        told |= {"log": log, "last": log[-1], "training_chart": training_chart(log)}
-    if run.has(TOTALS):
-        told |= _certified(run)
-    return told
+def form_of(page: Path) -> Form:
+    """The form that a file's name asks for."""
+    forms: dict[str, Form] = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
+    if page.suffix.lower() not in forms:
+        raise InputError(f"`out` is {page}, whose suffix says no form; expected .html, .md or .json, or --format")
+    return forms[page.suffix.lower()]
 
 
-def _smoothed(run: Run) -> dict[str, Any]:
-    totals = run.read_json(TOTALS) if run.has(TOTALS) else {}
-    told = {"smoothed": totals, "smooth_log": run.rows(LOG)}
-    if "certified_accuracy" in totals:
-        told["radius_chart"] = smoothed_chart(run.rows(ROWS), totals["norm"])
-    return told
+def _page(runs: list[Run]) -> _Page:
+    sections = [_section(run) for run in runs]
+    known = entries()
+    keys = dict.fromkeys(key for s in sections for key in s.cited)
+    title = "ballproof: " + ", ".join(dict.fromkeys(s.command for s in sections))
+    return _Page(title, tuple(sections), compared(runs, sections), "\n\n".join(known[key] for key in keys))
 
 
-def _certified(run: Run) -> dict[str, Any]:
-    totals = run.read_json(TOTALS)
-    told: dict[str, Any] = {"totals": totals}
-    if "certified_accuracy" not in totals:
-        return told
-    rows = run.rows(ROWS)
-    told["searches"] = totals["method"] in SEARCHES
-    told |= {"margin_chart": margin_chart(rows), "twins": twin_rows(run), "classes": _classes(rows)}
-    if totals.get("curve"):
-        told["curve_chart"] = curve_chart(totals["curve"], totals["eps"])
-    return told
+def _section(run: Run) -> Section:
+    command, settings = run.config["command"], run.config["settings"]
+    if command not in SECTIONS:
+        raise InputError(f"{run.path} holds a run of `{command}`, of which no report is known; expected {', '.join(SECTIONS)}")
+    return replace(SECTIONS[command](run), reproduce=reproduce(run), cited=cited(command, settings))
 
 
-def _classes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same fractions class by class."""
-    told = []
-    for label in sorted({row["label"] for row in rows}):
-        own = [row for row in rows if row["label"] == label]
-        share = {k: sum(bool(r[k]) for r in own) / len(own) for k in ("correct", "attacked", "certified")}
-        standing = None if own[0]["attacked"] is None else 1 - share["attacked"]
-        told.append({"label": label, "n": len(own), **share, "attacked": standing})
-    return told
+def _html(page: _Page) -> str:
+    return _filled("page.html.jinja", page, escape=True, css=_resource("page.css").strip())
 
 
-def _title(sections: list[dict[str, Any]]) -> str:
-    return "ballproof: " + ", ".join(dict.fromkeys(s["command"] for s in sections))
+def _markdown(page: _Page) -> str:
+    lines = [line.rstrip() for line in _filled("page.md.jinja", page, escape=False).splitlines()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-def _summary(sections: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The certify runs side by side."""
-    return [{"name": s["name"], **s["totals"]} for s in sections if "certified_accuracy" in s.get("totals", {})]
+def _json(page: _Page) -> str:
+    """Everything but the pictures."""
+    told = asdict(page)
+    for section in told["sections"]:
+        section["figures"] = [{"title": f["title"], "words": f["words"], "table": f["table"]} for f in section["figures"]]
+        section["twins"] = [{k: v for k, v in t.items() if k != "pictures"} for t in section["twins"]]
+        section["headlines"] = [{**h, "kind": h["kind"].name.lower()} for h in section["headlines"]]
+    if told["compared"]:
+        del told["compared"]["figures"]
+    return json.dumps(told, indent=1) + "\n"
+
+
+FORMS: dict[Form, Callable[[_Page], str]] = {"html": _html, "md": _markdown, "json": _json}
+
+
+def _filled(name: str, page: _Page, escape: bool, **more: Any) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    laid_out: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    environment = Environment(autoescape=escape, **laid_out)  # noqa: S701  Markdown has an escape of its own
+    environment.filters |= {"percent": percent, "themed": themed, "md": escaped}
+    return environment.from_string(_resource(name)).render(**vars(page), glossary=GLOSSARY.strip().split("\n\n"), **more)
+
+
+def _resource(name: str) -> str:
+    return (resources.files("ballproof.report") / name).read_text()
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is: no markup of its own, no HTML, one line."""
+    return re.sub(r"([\\`*_\[\]<>|#~&!])", r"\\\1", " ".join(str(text).split()))

@@ -9,17 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ballproof.data import Dataset
 from ballproof.errors import InputError
+from ballproof.evaluate import results
 from ballproof.evaluate.rows import Rows, collected
 from ballproof.runs import Run
 from ballproof.smooth.binomial import check_draws
 from ballproof.smooth.smoothed import Smoothed
 
-PARQUET, TSV, TOTALS = "results.parquet", "results.tsv", "results.json"
+TSV = "results.tsv"
 
 
 @dataclass(frozen=True)
@@ -101,13 +99,11 @@ def totals(rows: Rows, radii: Sequence[float]) -> dict[str, Any]:
 
 
 def write_rows(run: Run, rows: Rows, told: dict[str, Any], draws: Draws) -> None:
-    """results.parquet and results.tsv (the rows; lists joined by commas in the latter), results.json (the totals)."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows), sink)
-    run.write_bytes(PARQUET, sink.getvalue().to_pybytes())
+    """The rows as other commands leave them, and as results.tsv (lists joined by commas); results.json (the totals)."""
+    results.write_rows(run, rows)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), delimiter="\t", lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()} for row in rows)
     run.write_bytes(TSV, text.getvalue().encode())
-    run.write_json(TOTALS, {**told, "settings": asdict(draws)})
+    run.write_json(results.TOTALS, {**told, "settings": asdict(draws)})

@@ -40,4 +40,4 @@ def validate(config: TrainConfig, module: nn.Module, data: Dataset, batch: int =
             unproven += int((margins(graph, region, y, config.certify_method) <= 0).any(1).sum())
     module.train(training)
     errors = {"clean_error": wrong / len(data.labels), "pgd_error": broken / limit, "certified_error": unproven / limit}
-    return {**errors, "evaluated": limit, "certify_method": config.certify_method}
+    return {**errors, "held_out": len(data.labels), "evaluated": limit, "certify_method": config.certify_method}
