@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import subprocess
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from ballproof.certificate.check import main
+from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker.errors import NotModelledError, RefusedError
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.writer import write_certificate
 from ballproof.cli import main as cli
@@ -214,7 +215,20 @@ def test_the_checker_needs_neither_torch_nor_the_rest_of_ballproof() -> None:
     assert all(n == "ballproof" or n.startswith("ballproof.certificate") for n in names), names
 
 
+CORE = ("arithmetic", "certificate", "network", "neurons", "point", "rounded", "tree", "check")
+
+
 def test_the_checker_is_short() -> None:
+    """Lines of code, without docstrings: what proves, and what reads networks and properties into it."""
     folder = Path(__file__).parents[2] / "src" / "ballproof" / "certificate"
-    files = [*(folder / "checker").glob("*.py"), folder / "check.py"]
-    assert sum(bool(line.strip()) for f in files for line in f.read_text().splitlines()) < 1400
+    files = {f.stem: code_lines(f.read_text()) for f in [*(folder / "checker").glob("*.py"), folder / "check.py"]}
+    assert sum(files[name] for name in CORE) < 860
+    assert sum(files.values()) < 1550
+
+
+def code_lines(text: str) -> int:
+    told: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return sum(bool(x.strip()) and not x.strip().startswith("#") and i not in told for i, x in enumerate(text.splitlines(), 1))

@@ -10,11 +10,10 @@ import pytest
 
 from ballproof.certificate.by_neurons import neuron_lines
 from ballproof.certificate.check import main
-from ballproof.certificate.checker.arithmetic import Arithmetic
+from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check, roots
-from ballproof.certificate.checker.errors import RefusedError
-from ballproof.certificate.checker.network import read_network
 from ballproof.certificate.checker.neurons import prove, reading, values
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.writer import write_certificate
@@ -185,7 +184,7 @@ def test_any_slopes_and_multipliers_give_values_below_the_truth(tmp_path: Path, 
 def _bounds(net, root, arithmetic):  # type: ignore[no-untyped-def]
     from ballproof.certificate.checker.neurons import Question
 
-    own = net.of(arithmetic.number)
+    own = net.of(arithmetic)
     asked = Question(arithmetic.number(root.question.rows), arithmetic.number(root.question.offsets), root.question.groups)
     return Bounds(own, arithmetic.number(root.low[None]), arithmetic.number(root.high[None]), arithmetic), asked
 

@@ -54,9 +54,9 @@ def chain(network: Network) -> Graph | None:
     nodes, given = [Node("0", None, (), (network.nodes[0].size,), Role.INPUT)], {}
     for place, node in enumerate(network.nodes[1:], 1):
         sources = {p.source for p in node.parts}
-        if sources != {place - 1} or (node.kind == "relu" and not _whole(node.take, network.nodes[place - 1].size)):
+        if sources != {place - 1} or (node.kind == "Relu" and not _whole(node.take, network.nodes[place - 1].size)):
             return None
-        if node.kind == "relu":
+        if node.kind == "Relu":
             nodes.append(Node(str(place), Relu(), (str(place - 1),), (node.size,), Role.NONLINEAR))
             continue
         if node.size * network.nodes[place - 1].size > LARGEST:

@@ -11,8 +11,9 @@ import numpy as np
 
 from ballproof.certificate.checker.arithmetic import Arithmetic
 from ballproof.certificate.checker.certificate import Root
-from ballproof.certificate.checker.network import Network, read_network
+from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.neurons import Question
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -19,7 +19,8 @@ import numpy as np
 
 from ballproof.certificate.checker.arithmetic import Arithmetic
 from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots
-from ballproof.certificate.checker.network import Network, read_network
+from ballproof.certificate.checker.network import Network
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds, Planes
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.checker.tree import BATCH, clipped, refuted

@@ -138,7 +138,7 @@ def certify(
 
 
 def _checker(named: list[str], settings: CertifySettings, deployed: bool, folder: Path | None) -> Rigorous:
-    from ballproof.certificate.checker.errors import NotModelledError
+    from ballproof.certificate.checker.arithmetic import NotModelledError
     from ballproof.certificate.rigorous import Rigorous
 
     path = Path(named[0])

@@ -66,7 +66,7 @@ def _certificate(path: Path | None, network: Path, specification: Path, seconds:
         return ""
     if result != "unsat":
         return f"no certificate: the result is {result}"
-    from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+    from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
     from ballproof.certificate.writer import certificate_for
 
     try:
