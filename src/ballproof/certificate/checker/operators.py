@@ -66,7 +66,7 @@ class Reading:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
-        (self.version,) = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+        (self.version,) = {o.version for o in model.opset_import if o.domain in ("", "ai.onnx")}
         if model.functions or self.graph.sparse_initializer or not OLDEST <= self.version <= NEWEST:
             raise NotModelledError(f"functions of the file's own, sparse weights, or operators of version {self.version}")
         self.known: dict[str, Tensor] = {}

@@ -197,18 +197,21 @@ class Bounds:
     def _pull_affine(self, at: int, node: Node, row: Array, coefficients: dict[int, Array], walk: _Sum) -> None:
         size, slop = np.abs(row), self.arithmetic.slop
         walk.add(row @ node.bias, size @ np.abs(node.bias), row.shape[2])
-        load = self.arithmetic.gamma(row.shape[2]) * self.load[at] + slop * self.slack[at]
-        walk.error(slop * _dot(size, load))
+        walk.error(slop * _dot(size, self.arithmetic.gamma(row.shape[2]) * self.load[at] + slop * self.slack[at]))
         for part in node.parts:
             _gather(coefficients, part.source, part.pulled(row))
 
     def _pull_function(self, node: Node, row: Array, coefficients: dict[int, Array], walk: _Sum, known: Lines) -> None:
         (part,) = node.parts
-        up, down = np.maximum(row, 0), np.minimum(row, 0)
-        if node.kind != "Relu":  # whose line below goes through zero
-            walk.add(_dot(up, known.base[:, 0]), _dot(up, np.abs(known.base[:, 0])), row.shape[2])
-        walk.add(_dot(down, known.offset[:, 0]), _dot(-down, np.abs(known.offset[:, 0])), row.shape[2])
-        found = row * np.where(row > 0, known.below, known.above)
+        lost = _dot(np.minimum(row, 0), known.offset[:, 0])
+        if node.kind == "Relu":  # no offset is negative, and the line below has none
+            walk.add(lost, -lost, row.shape[2])
+        else:
+            size, up = np.abs(row), np.maximum(row, 0)
+            whole = np.maximum(np.abs(known.base), np.abs(known.offset))[:, 0]
+            walk.add(lost + _dot(up, known.base[:, 0]), _dot(size, whole), 2 * row.shape[2])
+        found = np.where(row > 0, known.below, known.above)
+        found *= row
         size = np.abs(found)
         if known.multiplier is not None and known.cost is not None:
             found, size = found + known.multiplier, size + np.abs(known.multiplier)
