@@ -95,7 +95,7 @@ CASES: list[tuple[str, tuple[int, ...], Sequence[Any], dict[str, Any]]] = [
 
 
 def written(path: Path, name: str, shape: tuple[int, ...], operands: Sequence[Any], settings: dict[str, Any]) -> Path:
-    """x, through an affine layer `a` with `p = a^2 + 1` beside it, into the operation; operands that are no names are weights."""
+    """x, through an affine layer `a` with `p = a^2 + 1` beside it, into the operation; other operands are weights."""
     weights = {"w": normal(shape[-1], shape[-1]), "one": np.ones(1, np.float32)}
     named = []
     for k, operand in enumerate(operands):

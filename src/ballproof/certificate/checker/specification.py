@@ -50,17 +50,17 @@ def read_cases(path: Path) -> tuple[list[Case], str]:
 def _read(content: bytes) -> list[Case]:
     declared: list[str] = []
     asserted = []
-    for item in _expressions(re.sub(r";[^\n]*", "", content.decode())):
+    for item in expressions(re.sub(r";[^\n]*", "", content.decode())):
         if item[0] == "declare-const":
             if len(item) != 3 or item[2] != "Real" or not VARIABLE.fullmatch(item[1]):
                 raise NotModelledError("a declaration that is not of a real number X_i or Y_j")
             declared.append(item[1])
         elif item[0] == "assert" and len(item) == 2 and isinstance(item[1], list):
-            asserted.append(_cases(item[1]))
+            asserted.append(cases_of(item[1]))
         else:
             raise NotModelledError(f"`{item[0]}` in a property")
     inputs, outputs = _sizes(declared, {name for each in asserted for rows in each for row in rows for name in row if name})
-    cases = (_case(rows, inputs, outputs) for rows in _multiplied(asserted))
+    cases = (case_of(rows, inputs, outputs) for rows in multiplied(asserted))
     return [case for case in cases if case is not None]
 
 
@@ -74,7 +74,7 @@ def _sizes(declared: list[str], used: set[str]) -> tuple[int, int]:
     return inputs, outputs
 
 
-def _expressions(text: str) -> Iterator[list[Any]]:
+def expressions(text: str) -> Iterator[list[Any]]:
     """The parenthesised expressions of the file, as nested lists."""
     stack: list[list[Any]] = [[]]
     for word in TOKEN.findall(text):
@@ -94,28 +94,28 @@ def _expressions(text: str) -> Iterator[list[Any]]:
         raise RefusedError("the property has a parenthesis too few")
 
 
-def _multiplied(parts: list[list[tuple[Row, ...]]]) -> list[tuple[Row, ...]]:
+def multiplied(parts: list[list[tuple[Row, ...]]]) -> list[tuple[Row, ...]]:
     """An AND of ORs of ANDs as an OR of ANDs."""
     if (count := math.prod(map(len, parts))) > MOST_CASES:
         raise NotModelledError(f"a property of {count} cases")
     return [tuple(row for rows in chosen for row in rows) for chosen in product(*parts)]
 
 
-def _cases(term: Any) -> list[tuple[Row, ...]]:
+def cases_of(term: Any) -> list[tuple[Row, ...]]:
     """A term as an OR (list) of ANDs (tuples) of rows."""
     head, *rest = term if isinstance(term, list) and term else [term]
     if head == "and":
-        return _multiplied([_cases(t) for t in rest])
+        return multiplied([cases_of(t) for t in rest])
     if head == "or":
-        return [case for t in rest for case in _cases(t)]
+        return [case for t in rest for case in cases_of(t)]
     if head in ("<=", ">=", "<", ">", "="):
-        left, right = (_linear(t) for t in rest)
-        below, above = _added([left, _times(right, -1)]), _added([right, _times(left, -1)])
+        left, right = (linear(t) for t in rest)
+        below, above = added([left, times(right, -1)]), added([right, times(left, -1)])
         return [(below, above) if head == "=" else (below if head in ("<=", "<") else above,)]
     raise NotModelledError(f"`{str(head)[:40]}` in a property")
 
 
-def _linear(term: Any) -> Row:
+def linear(term: Any) -> Row:
     """A sum of multiples of variables."""
     if isinstance(term, str):
         if VARIABLE.fullmatch(term):
@@ -124,18 +124,18 @@ def _linear(term: Any) -> Row:
             raise NotModelledError(f"`{term[:40]}` in a property")
         return {"": Fraction(term)}
     head, *rest = term
-    parts = [_linear(t) for t in rest]
+    parts = [linear(t) for t in rest]
     if head == "+" and parts:
-        return _added(parts)
+        return added(parts)
     if head == "-" and parts:
-        return _added([parts[0], *(_times(p, -1) for p in parts[1:])] if len(parts) > 1 else [_times(parts[0], -1)])
+        return added([parts[0], *(times(p, -1) for p in parts[1:])] if len(parts) > 1 else [times(parts[0], -1)])
     if head == "*" and len(parts) == 2 and any(set(p) <= {""} for p in parts):
         factor, own = parts if set(parts[0]) <= {""} else parts[::-1]
-        return _times(own, factor.get("", Fraction(0)))
+        return times(own, factor.get("", Fraction(0)))
     raise NotModelledError(f"`{str(head)[:40]}` of this form in a property")
 
 
-def _added(parts: list[Row]) -> Row:
+def added(parts: list[Row]) -> Row:
     found: Row = {}
     for part in parts:
         for name, value in part.items():
@@ -143,11 +143,11 @@ def _added(parts: list[Row]) -> Row:
     return found
 
 
-def _times(row: Row, factor: Fraction | int) -> Row:
+def times(row: Row, factor: Fraction | int) -> Row:
     return {name: factor * value for name, value in row.items()}
 
 
-def _case(rows: tuple[Row, ...], inputs: int, outputs: int) -> Case | None:
+def case_of(rows: tuple[Row, ...], inputs: int, outputs: int) -> Case | None:
     """Box and rows of one conjunction; None where its box is empty."""
     ends: tuple[dict[int, Fraction], dict[int, Fraction]] = {}, {}
     kept = []
