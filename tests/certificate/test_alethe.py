@@ -224,9 +224,7 @@ def test_what_cannot_be_proven_so_is_named(tmp_path: Path) -> None:
     with pytest.raises(RefusedError):
         write_alethe(tmp_path / "proof.alethe", net, false, 1)
     halves = " ".join(f"(and ({sign} X_0 0.1) (<= Y_0 -90))" for sign in ("<=", ">="))
-    split = write_property(
-        tmp_path / "s.vnnlib", *ENDS, 2, "(or (and (<= X_0 0.1) (<= Y_0 -90)) (and (>= X_0 0.1) (<= Y_0 -90)))"
-    )
+    split = write_property(tmp_path / "s.vnnlib", *ENDS, 2, f"(or {halves})")
     with pytest.raises(NotModelledError, match="2 boxes"):
         write_alethe(tmp_path / "proof.alethe", net, split, 1)
     wide = write_dense(tmp_path / "wide.onnx", dense(0, 3, 600, 2))

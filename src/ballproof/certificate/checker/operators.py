@@ -29,7 +29,7 @@ from ballproof.certificate.checker.network import Array, Network, Node, Part, Vi
 Tensor = View | Array
 
 LARGEST = 2**27
-"""Numbers of one layer's weight or places; bytes of a file."""
+"""Numbers of all weights and places, as they are laid out here; bytes of a file."""
 
 OLDEST, NEWEST = 7, 22
 """Versions of the operators whose meaning the rules have; from 7 on shapes are broadcast as in NumPy."""
@@ -72,7 +72,7 @@ class Reading:
         self.known: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.enclosed: set[str] = set()
-        self.results = 1
+        self.results, self.numbers = 1, 0
 
     def run(self, sha256: str) -> Network:
         for constant in self.graph.initializer:
@@ -128,8 +128,11 @@ class Reading:
         return View(len(self.nodes) - 1, np.arange(node.size).reshape(shape))
 
     def part(self, value: View, places: Array, weight: Array) -> Part:
-        if max(places.size, weight.size) > LARGEST:
-            raise NotModelledError(f"a layer of more than {LARGEST} numbers")
+        self.numbers += places.size + weight.size
+        if self.numbers > LARGEST:
+            raise NotModelledError(f"a network of more than {LARGEST} numbers")
+        if (places.shape[0], places.shape[2]) != (weight.shape[0], weight.shape[2]):
+            raise NotModelledError(f"weights of shape {weight.shape} for windows of shape {places.shape}")
         return Part(value.node, self.nodes[value.node].size, places, weight)
 
     def factor(self, value: View, factor: Any, shape: Sequence[int]) -> Part:
@@ -223,6 +226,7 @@ class Reading:
 
     def Gather(self, x: Tensor, places: Array, *, axis: int = 0) -> Tensor:
         _whole(places)
+        _sized([*_shape(x), *places.shape])
         return self.moved(x, lambda i: np.take(i, places, axis))
 
     def Expand(self, x: Tensor, shape: Array) -> Tensor:
@@ -259,6 +263,7 @@ class Reading:
         if min(wide) < 0 or mode != b"constant" or old or isinstance(fill, View) or np.any(fill):
             raise NotModelledError("padding that is not of zeros")
         half = len(wide) // 2
+        _sized([n + a + b for n, a, b in zip(_shape(x), wide[:half], wide[half:], strict=True)])
         return View(x.node, np.pad(_view(x).index, list(zip(wide[:half], wide[half:], strict=True)), constant_values=-1))
 
     # Affine operations
@@ -358,6 +363,7 @@ class Reading:
         if group != 1 or min(pads) < 0 or _view(x).index.ndim != 4:
             raise NotModelledError("groups, or padding beyond the kernel")
         size = [(n - 1) * s + 1 for n, s in zip(x.index.shape[2:], strides, strict=True)]
+        _sized([*x.index.shape[:2], *size])
         sparse = np.full((*x.index.shape[:2], *size), -1)
         sparse[:, :, :: strides[0], :: strides[1]] = x.index
         turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
@@ -393,7 +399,7 @@ class Reading:
         """The mean, or the sum, of each window; each group has its own."""
         groups, _, k = places.shape
         found = self.windows(x, places, np.full((groups, 1, k), Fraction(1, k if mean else 1), object))
-        self.nodes[-1] = replace(self.nodes[-1], steps=k + 2)
+        self.nodes[-1] = replace(self.nodes[-1], steps=k + 2, peak=float(k))  # the sum may overflow where the mean does not
         return View(found.node, found.index.reshape(shape))
 
     def ReduceMean(self, x: View, given: Any = None, *, axes: Any = None, keepdims: int = 1, mean: bool = True) -> View:
@@ -428,7 +434,7 @@ class Reading:
         given = [None if e is None else float(_floats(e).item()) for e in ends] or [min, max]
         low, high = (*given, None)[:2]
         low, high = -FARTHEST32 if low is None else low, FARTHEST32 if high is None else high
-        if low > high:
+        if not low <= high:
             raise NotModelledError("ends that cross")
         found = _view(x)
         if low > -FARTHEST32:
@@ -498,6 +504,7 @@ def _framed(
     if not len(kernel_shape) == len(strides) == len(dilations) == len(pads) // 2 == 2 or min(*strides, *dilations) < 1:
         raise NotModelledError("windows that are not in two dimensions")
     (top, left, bottom, right), (down, across), (high, wide) = pads, strides, dilations
+    _sized([n + p for n, p in zip(pixels.shape, (0, top + bottom, left + right), strict=True)])
     padded = np.pad(pixels, ((0, 0), (top, bottom), (left, right)), constant_values=-1)
     frame = high * (kernel_shape[0] - 1) + 1, wide * (kernel_shape[1] - 1) + 1
     seen = np.lib.stride_tricks.sliding_window_view(padded, frame, (1, 2))[:, ::down, ::across, ::high, ::wide]
