@@ -61,6 +61,8 @@ CASES: list[tuple[str, tuple[int, ...], Sequence[Any], dict[str, Any]]] = [
     ("Gemm", FLAT, [normal(6, 5), normal(5)], {}),
     ("Gemm", FLAT, [normal(5, 6), normal(1, 5)], {"transB": 1}),
     ("MatMul", ROWS, [normal(4, 5)], {}),
+    ("MatMul", (1, 4, 4), ["x", "a"], {}),
+    ("Elu", ROWS, [], {"alpha": 0.7}),
     ("MatMul", (3, 4), [normal(5, 3), "x"], {}),
     ("Conv", IMAGE, [normal(6, 4, 3, 2), normal(6)], {"pads": [1, 0, 0, 1], "strides": [2, 1]}),
     ("Conv", IMAGE, [normal(6, 2, 2, 2)], {"group": 2, "dilations": [2, 1]}),
@@ -89,7 +91,10 @@ CASES: list[tuple[str, tuple[int, ...], Sequence[Any], dict[str, Any]]] = [
     ("MaxPool", IMAGE, [], {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}),
     ("Pow", ROWS, [np.float32(2)], {}),
     ("Softmax", ROWS, [], {"axis": -1}),
-    *((name, ROWS, [], {}) for name in ("Sigmoid", "Tanh", "Exp", "Softplus", "Sin", "Cos", "Sign", "Floor", "Ceil", "Round")),
+    *(
+        (name, ROWS, [], {})
+        for name in ("Sigmoid", "Tanh", "Erf", "Exp", "Softplus", "Sin", "Cos", "Sign", "Floor", "Ceil", "Round")
+    ),
     *((name, ROWS, ["p"], {}) for name in ("Log", "Sqrt", "Reciprocal")),
 ]
 
@@ -176,4 +181,4 @@ def test_what_the_runtime_computes_lies_inside(tmp_path: Path, case: tuple[Any, 
 
 
 def test_every_rule_is_tested() -> None:
-    assert {c[0] for c in CASES} | {"Constant", "Shape", "Split"} == set(RULES)
+    assert {c[0] for c in CASES} | {"Constant", "ConstantOfShape", "Shape", "Split"} == set(RULES)

@@ -194,6 +194,10 @@ class Reading:
             raise NotModelledError("another type of numbers")
         return x
 
+    def ConstantOfShape(self, shape: Array, *, value: onnx.TensorProto | None = None) -> Array:
+        _sized(_whole(shape))
+        return np.full(_whole(shape), np.float32(0) if value is None else _constant(value).item(0))
+
     def Shape(self, x: Tensor) -> Array:
         return np.array(_shape(x), np.int64)
 
@@ -295,6 +299,12 @@ class Reading:
         value, factor = (a, b) if isinstance(a, View) else (b, a)
         return self.sum((_view(value), _floats(factor)), steps=1)
 
+    def spanned(self, one: Array, a: View, two: Array, b: View) -> tuple[View, View]:
+        """Places of two views in one common shape."""
+        _sized(np.broadcast_shapes(one.shape, two.shape))
+        found = np.broadcast_arrays(one, two)
+        return View(a.node, found[0]), View(b.node, found[1])
+
     def product(self, a: View, b: View) -> View:
         """`a b = ((a + b)^2 - (a - b)^2) / 4`."""
         if a.node == b.node and np.array_equal(a.index, b.index):
@@ -321,10 +331,14 @@ class Reading:
         return found if bias is None else self.joined(found, _floats(bias)) or self.Add(found, bias)
 
     def MatMul(self, a: Tensor, b: Tensor) -> View:
+        if isinstance(a, View) and isinstance(b, View) and min(a.index.ndim, b.index.ndim) > 1:
+            return self.ReduceSum(
+                self.product(*self.spanned(a.index[..., None], a, b.index[..., None, :, :], b)), axes=[-2], keepdims=0
+            )
         left = isinstance(b, View)
         value, weight = (_view(b), a) if left else (_view(a), b)
         if isinstance(weight, View) or weight.ndim != 2 or value.index.ndim < 1 + left or (left and value.index.ndim != 2):
-            raise NotModelledError("a product of two tensors that depend on the input, or of many matrices")
+            raise NotModelledError("a product of vectors or of many matrices")
         matrix, places = _floats(weight if left else weight.T), value.index.T if left else value.index
         if places.shape[-1] != matrix.shape[1]:
             raise NotModelledError(f"a matrix {weight.shape} for {value.index.shape}")
@@ -426,6 +440,12 @@ class Reading:
 
     def LeakyRelu(self, x: View, *, alpha: float = ALPHA) -> View:
         return self.PRelu(x, np.array([alpha], np.float32))
+
+    def Elu(self, x: View, *, alpha: float = 1.0) -> View:
+        """`Relu(x) + alpha (exp(min(x, 0)) - 1)`."""
+        self.enclosed.add("Elu")
+        bent = self.sum((self.relu(self.sum((_view(x), -1.0), steps=0)), -1.0), steps=0)
+        return self.sum((self.relu(x), 1.0), (self.curve("Exp", bent, False), alpha), bias=-alpha, steps=0)
 
     def Abs(self, x: View) -> View:
         return self.sum((self.relu(_view(x)), 2.0), (x, -1.0), steps=0)
