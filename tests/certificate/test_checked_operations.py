@@ -12,10 +12,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ballproof.certificate.checker.arithmetic import Arithmetic
+from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.operators import RULES, read_network
 from ballproof.certificate.checker.rounded import Bounds
+from ballproof.operations import registered
 
 RNG = np.random.default_rng(0)
 WHOLE = np.int64
@@ -178,6 +179,102 @@ def test_what_the_runtime_computes_lies_inside(tmp_path: Path, case: tuple[Any, 
             assert float((real[1] - real[0]).max()) < 1e-6 * (1 + float(np.abs(y).max()))
             exact = told(net, low, high, exact=True)
             assert bool(((real[0] <= exact[0]) & (exact[1] <= real[1])).all() or net.enclosed)
+
+
+OLD: list[tuple[int, str, tuple[int, ...], list[Any], dict[str, Any]]] = [
+    (9, "Squeeze", (1, 3, 1, 2), [], {"axes": [2]}),
+    (9, "Unsqueeze", ROWS, [], {"axes": [0, 2]}),
+    (9, "Slice", IMAGE, [], {"starts": [1, -3], "ends": [2**31 - 1, -1], "axes": [1, 2]}),
+    (9, "Slice", ROWS, [], {"starts": [0, 1], "ends": [1, 9]}),
+    (9, "Pad", IMAGE, [], {"pads": [0, 0, 1, 2, 0, 0, 0, 1], "mode": "constant"}),
+    (9, "Clip", ROWS, [], {"min": -0.25, "max": 0.5}),
+    (9, "Clip", ROWS, [], {}),
+    (9, "ReduceSum", ROWS, [], {"axes": [-1], "keepdims": 0}),
+    (9, "ReduceMean", ROWS, [], {}),
+    (9, "Softmax", FLAT, [], {}),
+    (9, "Dropout", FLAT, [], {"ratio": 0.3}),
+    (9, "BatchNormalization", IMAGE, [normal(4), normal(4), normal(4), np.abs(normal(4))], {"momentum": 0.8}),
+    (9, "Flatten", IMAGE, [], {"axis": 0}),
+    (13, "Flatten", IMAGE, [], {"axis": -1}),
+    (13, "Reshape", IMAGE, [ints(0, 2, -1)], {}),
+    (13, "Gather", ROWS, [np.array(-1, WHOLE)], {"axis": 1}),
+    (13, "Conv", IMAGE, [normal(2, 4, 2, 2)], {"auto_pad": "VALID"}),
+    (18, "ReduceMean", ROWS, [ints(-1, 1)], {}),
+    (18, "Clip", ROWS, [np.float32(-0.1)], {}),
+    (18, "Squeeze", (1, 3, 1, 2), [], {}),
+    (18, "AveragePool", IMAGE, [], {"kernel_shape": [2, 2], "auto_pad": "VALID"}),
+]
+
+
+@pytest.mark.parametrize("case", OLD, ids=[f"{i}-{c[1]}-{c[0]}" for i, c in enumerate(OLD)])
+def test_what_files_of_other_versions_say_is_what_the_runtime_does(tmp_path: Path, case: tuple[Any, ...]) -> None:
+    version, name, shape, operands, settings = case
+    weights = {f"c{k}": np.asarray(v) for k, v in enumerate(operands)}
+    node = helper.make_node(name, ["x", *weights], ["y"], **settings)
+    path = saved(tmp_path / "net.onnx", [node], shape, weights, version)
+    net, run, size = read_network(path), runtime(path), int(np.prod(shape))
+    for _ in range(3):
+        x = RNG.normal(size=size).astype(np.float32)
+        low, high = told(net, x.astype(float), x.astype(float))
+        y = run(x)
+        assert y.shape == low.shape and float(np.abs(y - low).max()) < 1e-5 and float(np.abs(high - y).max()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "shape", "operands", "settings"),
+    [
+        (13, "Conv", IMAGE, [normal(2, 4, 3, 3)], {"auto_pad": "SAME_UPPER"}),
+        (13, "Conv", (2, 4, 5, 4), [normal(2, 4, 3, 3)], {}),
+        (13, "Conv", (1, 4, 9), [normal(2, 4, 3)], {}),
+        (13, "MaxPool", IMAGE, [], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}),
+        (13, "AveragePool", IMAGE, [], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
+        (13, "AveragePool", IMAGE, [], {"kernel_shape": [2, 2], "ceil_mode": 1}),
+        (13, "Gemm", FLAT, [normal(6, 5), normal(5)], {"alpha": 0.5}),
+        (13, "Gemm", FLAT, [normal(6, 5), normal(5)], {"beta": 2.0}),
+        (13, "Gemm", (6, 1), [normal(6, 5)], {"transA": 1}),
+        (13, "Pad", IMAGE, [ints(0, 0, 1, 0, 0, 0, 0, 0), np.float32(1)], {}),
+        (13, "Pad", IMAGE, [ints(0, 0, 1, 0, 0, 0, 0, 0)], {"mode": "reflect"}),
+        (13, "Pad", IMAGE, [ints(0, 0, -1, 0, 0, 0, 0, 0)], {}),
+        (14, "BatchNormalization", FLAT, [normal(6), normal(6), normal(6), np.abs(normal(6))], {"training_mode": 1}),
+        (13, "ConvTranspose", IMAGE, [normal(4, 3, 2, 2)], {"auto_pad": "SAME_UPPER"}),
+        (13, "ConvTranspose", IMAGE, [normal(4, 3, 2, 2)], {"output_shape": [9, 9]}),
+        (13, "ReduceSum", ROWS, [ints()], {"noop_with_empty_axes": 1}),
+        (9, "Softmax", ROWS, [], {}),
+        (13, "Softmax", ROWS, [], {"axis": 1}),
+        (13, "Pow", ROWS, [np.float32(3)], {}),
+        (13, "Hardmax", ROWS, [], {}),
+        (13, "Clip", ROWS, [np.float32(1), np.float32(0)], {}),
+        (6, "Relu", ROWS, [], {}),
+        (23, "Relu", ROWS, [], {}),
+    ],
+)
+def test_settings_without_a_rule_are_refused_by_name(
+    tmp_path: Path, version: int, name: str, shape: tuple[int, ...], operands: list[Any], settings: dict[str, Any]
+) -> None:
+    weights = {f"c{k}": np.asarray(v) for k, v in enumerate(operands)}
+    node = helper.make_node(name, ["x", *weights], ["y"], **settings)
+    with pytest.raises(NotModelledError):
+        read_network(saved(tmp_path / "net.onnx", [node], shape, weights, version))
+
+
+BESIDE = {
+    "AdaptiveAveragePool": "no operation of ONNX: written as AveragePool or GlobalAveragePool",
+    "Arctan": "", "Gelu": "read where it is written with Erf", "HardSwish": "", "LogSumExp": "", "Step": "",
+    "Mish": "read where it is written with Softplus, Tanh and Mul", "Silu": "read where it is written with Sigmoid and Mul",
+}  # fmt: skip
+"""Operations of the package that the checker has no rule for, and why that may not matter."""
+
+NAMES = {
+    "BatchNorm": "BatchNormalization", "Clamp": "Clip", "Convolution": "Conv", "ConvolutionTransposed": "ConvTranspose",
+    "Divide": "Div", "Linear": "Gemm", "MatrixProduct": "MatMul", "Mean": "ReduceMean", "Multiply": "Mul", "Negate": "Neg",
+    "Permute": "Transpose", "Power": "Pow", "Prelu": "PRelu", "Product": "Mul", "Subtract": "Sub", "Sum": "ReduceSum",
+}  # fmt: skip
+
+
+def test_which_operations_of_the_package_the_checker_covers() -> None:
+    """Every operation that is registered has a rule in the checker, or stands in the list of those that have none."""
+    without = {name for name in registered() if NAMES.get(name, name) not in RULES}
+    assert without == set(BESIDE)
 
 
 def test_every_rule_is_tested() -> None:
