@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.operators import RULES, read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.operations import registered
+from oracles.onnx_nets import write_nodes
 
 RNG = np.random.default_rng(0)
 WHOLE = np.int64
@@ -123,20 +123,7 @@ def written(path: Path, name: str, shape: tuple[int, ...], operands: Sequence[An
         helper.make_node("Add", ["s", "one"], ["p"]),
         helper.make_node(name, [*first, *named], ["y"], **settings),
     ]
-    return saved(path, nodes, shape, weights)
-
-
-def saved(path: Path, nodes: list[Any], shape: Sequence[int], weights: dict[str, np.ndarray], version: int = 13) -> Path:
-    ends = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, shape),
-        helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
-    ]
-    constants = [numpy_helper.from_array(v, k) for k, v in weights.items()]
-    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
-    model.ir_version = 8
-    onnx.save(model, path)
-    return path
+    return write_nodes(path, nodes, shape, weights)
 
 
 def runtime(path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -211,7 +198,7 @@ def test_what_files_of_other_versions_say_is_what_the_runtime_does(tmp_path: Pat
     version, name, shape, operands, settings = case
     weights = {f"c{k}": np.asarray(v) for k, v in enumerate(operands)}
     node = helper.make_node(name, ["x", *weights], ["y"], **settings)
-    path = saved(tmp_path / "net.onnx", [node], shape, weights, version)
+    path = write_nodes(tmp_path / "net.onnx", [node], shape, weights, version)
     net, run, size = read_network(path), runtime(path), int(np.prod(shape))
     for _ in range(3):
         x = RNG.normal(size=size).astype(np.float32)
@@ -254,7 +241,7 @@ def test_settings_without_a_rule_are_refused_by_name(
     weights = {f"c{k}": np.asarray(v) for k, v in enumerate(operands)}
     node = helper.make_node(name, ["x", *weights], ["y"], **settings)
     with pytest.raises(NotModelledError):
-        read_network(saved(tmp_path / "net.onnx", [node], shape, weights, version))
+        read_network(write_nodes(tmp_path / "net.onnx", [node], shape, weights, version))
 
 
 BESIDE = {
