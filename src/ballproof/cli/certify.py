@@ -160,7 +160,7 @@ def _curve(network: nn.Module | Graph, examples: Dataset, settings: CertifySetti
 
 
 def _checker(named: list[str], settings: CertifySettings, deployed: bool, folder: Path | None) -> Rigorous:
-    from ballproof.certificate.checker.errors import NotModelledError
+    from ballproof.certificate.checker.arithmetic import NotModelledError
     from ballproof.certificate.rigorous import Rigorous
 
     path = Path(named[0])
