@@ -44,7 +44,7 @@ def with_squares(graph: Graph, radii: Mapping[str, Tensor]) -> Graph:
 
 
 def sums_of_products(graph: Graph) -> dict[str, Node]:
-    """The products by the name of the sum that is their only user and leaves one number; none in a network that is not small."""
+    """The products by the name of the sum that is their only user and leaves one number; none unless the network is small."""
     if sum(_count(n.shape) for n in graph.varying if not isinstance(n.operation, Affine)) > MOST:
         return {}
     users: dict[str, list[str]] = {graph.output: [""]}

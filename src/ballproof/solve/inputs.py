@@ -167,7 +167,9 @@ class InputSplitting:
         pulled = state.backward.pulled(self.graph.output, self.rows[rows].unsqueeze(0), both=False)
         count = (len(boxes), len(rows), boxes.lower.shape[1])
         slope = box.lower.new_zeros(count) if pulled is None else pulled.lower.flatten(2).expand(count)
-        offset = (box.lower.new_zeros(count[:2]) + state.backward.offset_lower)[:, at] + self.property.offsets[:, asked].to(slope)
+        offset = (box.lower.new_zeros(count[:2]) + state.backward.offset_lower)[:, at] + self.property.offsets[:, asked].to(
+            slope
+        )
         planes = Planes(slope[:, at], offset, offset, self.groups[asked])
         planes.least = _least(planes, boxes.lower, boxes.upper)
         best = _largest(planes.least, planes.groups, boxes.open.shape[1])
