@@ -15,9 +15,9 @@ from ballproof.errors import BallproofError, InputError, UnsupportedError
 from ballproof.operations.stairs import Jump
 from ballproof.problems import L1, Box, Linf
 from ballproof.solve.clock import Answer, Task
+from ballproof.solve.milp_others import chosen
 from ballproof.solve.milp_pieces import refuse_curved
 from ballproof.solve.milp_program import MixedProgram
-from ballproof.solve.milp_others import chosen
 from ballproof.solve.milp_solver import TRUSTED, Found, copied, largest_row, least
 from ballproof.solve.neurons import tight_pass
 
