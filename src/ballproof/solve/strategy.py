@@ -57,7 +57,7 @@ def decide(graph: Graph, region: Region, asked: Property, confirm: Confirm, cloc
     reasons: list[str] = []
     for name, run in _plan(task, engine):
         if clock.over:
-            over = [] if any(r.startswith("time") for r in reasons) else [f"time: {clock.seconds:g} s are over"]
+            over = [] if any(r.startswith("time") for r in reasons) else [f"time: {clock.seconds:.3g} s are over"]
             return Verdict(Status.UNKNOWN, best, told, "; ".join(dict.fromkeys([*over, *reasons])))
         told = name
         try:
