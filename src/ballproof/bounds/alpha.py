@@ -132,9 +132,10 @@ class Ascent:
         with torch.set_grad_enabled(with_gradients):
             relaxations = {**self.fixed, **{f.node.name: f.relaxation() for f in self.free}}
             values, _ = Backward(self.graph, self.region, self.constants, relaxations)(self.name, self.cotangent, both=False)
+            total = values.sum()  # with a cotangent of its own torch would import a second's worth of modules
         if not with_gradients:
             return values, []
-        found = iter(torch.autograd.grad(values, parameters, torch.ones_like(values), materialize_grads=True))
+        found = iter(torch.autograd.grad(total, parameters, materialize_grads=True))
         gradients = [[next(found) for _ in free.values] for free in self.free]
         for free in self.free:
             free.learn(False)
@@ -157,10 +158,11 @@ class FreeWindows(LocalBackward):
             parameters = [p for free in self.free.values() for p in free.learn(not last)]
             with torch.set_grad_enabled(not last):
                 values = self._value(place, channel, signs)
+                total = values.sum()
             best = torch.maximum(best, values.detach())
             if last:
                 break
-            found = iter(torch.autograd.grad(values, parameters, torch.ones_like(values), materialize_grads=True))
+            found = iter(torch.autograd.grad(total, parameters, materialize_grads=True))
             for free in self.free.values():
                 free.learn(False)
                 free.step([next(found) for _ in free.values], number, rate)
