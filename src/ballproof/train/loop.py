@@ -20,6 +20,7 @@ from ballproof.runs import Run
 from ballproof.train.averages import averaged, needs_pairs, precise_statistics
 from ballproof.train.checkpoint import load_state, save_state, save_weights
 from ballproof.train.config import TrainConfig
+from ballproof.train.memory import keep_freed
 from ballproof.train.objective import Objective
 from ballproof.train.parallel import Ranks
 from ballproof.train.regularizers import sparsified
@@ -59,6 +60,7 @@ class Trainer:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
     def __post_init__(self) -> None:
+        keep_freed()
         self.least, self.used = self._least(), len(self.training.labels)
         if (rest := self.used % self.config.batch) < self.least:
             self.used -= rest
