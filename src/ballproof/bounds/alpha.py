@@ -10,7 +10,7 @@ from ballproof.bounds.free import Free, opened, whole
 from ballproof.bounds.interval import arguments
 from ballproof.bounds.linear import LinearPass, chosen, rowwise
 from ballproof.bounds.local import Sight
-from ballproof.bounds.memory import Budget
+from ballproof.bounds.memory import LIVE_COPIES, Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
@@ -19,8 +19,8 @@ from ballproof.operations.scalar import Scalar
 from ballproof.problems.region import Region
 from ballproof.values import Interval
 
-COPIES = 12
-"""Tensors of the size of a node that one step holds: cotangents, gradients, and what autograd keeps."""
+COPIES = 4
+"""Tensors of the size of each node that one step holds: a cotangent, what it becomes, and their gradients."""
 
 
 class AlphaPass(LinearPass):
@@ -59,7 +59,7 @@ class AlphaPass(LinearPass):
             walk.start(part[0], part[1], sign)
             return climb(walk, self.alpha, inner=True)
 
-        asked, size = torch.stack(seen.places(mask)), sum(w.count for w in seen.windows.values()) * COPIES // 6
+        asked, size = torch.stack(seen.places(mask)), sum(w.count for w in seen.windows.values()) * COPIES // LIVE_COPIES
         return torch.cat(self.budget.over_queries(ask, asked, 1, size, self.region.dtype))
 
 
@@ -73,7 +73,7 @@ def optimised(state: LinearPass, name: str, cotangent: Tensor, method: AlphaMeth
         walk.begin(name, part)
         return climb(walk, method, inner)
 
-    size = sum(torch.Size(n.shape).numel() for n in graph.nodes if n.varies) * COPIES // 6
+    size = sum(torch.Size(n.shape).numel() for n in graph.nodes if n.varies) * COPIES // LIVE_COPIES
     return torch.cat(state.budget.over_queries(ask, cotangent, state.region.batch, size, state.region.dtype), 1)
 
 
