@@ -8,7 +8,24 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Clip, DataDir, Download, Json, Limit, Out, Threads, limited, progress, tell, use_threads
+from ballproof.cli.certify import named
+from ballproof.cli.common import (
+    Clip,
+    Cluster,
+    DataDir,
+    Download,
+    Json,
+    Limit,
+    Out,
+    Resume,
+    Threads,
+    WorkerCount,
+    WorkerMemory,
+    helpers,
+    limited,
+    progress,
+    tell,
+)
 
 
 def attack(
@@ -38,6 +55,10 @@ def attack(
     data_dir: DataDir = None,
     download: Download = False,
     out: Out = None,
+    resume: Resume = False,
+    workers: WorkerCount = 0,
+    cluster: Cluster = "",
+    worker_memory: WorkerMemory = 0,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
@@ -53,7 +74,7 @@ def attack(
     from ballproof.problems import ball
     from ballproof.runs import Run
 
-    use_threads(threads)
+    many = helpers(workers, cluster, threads, worker_memory)
     valid = (0.0, 1.0) if clip else None
     examples = limited(load(data, split, data_dir, fetch=download), limit)
     network = load_model(model, examples)
@@ -68,12 +89,21 @@ def attack(
     given = {k: v for k, v in asked_for.items() if v is not None}
     method = named_attack(attack, **given, **({} if attack == "fgsm" else {"seed": seed}))
     ball(norm, examples.inputs[:1], eps, None)  # refuses a bad eps before anything is written
-    asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
-    run = Run.start(out, "attack", asked, resume=False) if out is not None else None
+    asked = {
+        "model": named(model),
+        "data": data,
+        "split": split,
+        "attack": repr(method),
+        "eps": eps,
+        "norm": norm,
+        "clip": clip,
+    }
+    asked |= {"n": len(examples), "batch": batch}
+    run = Run.start(out, "attack", asked, resume) if out is not None else None
     started = time.perf_counter()
     with progress(len(examples.labels), attack) as show:
         watch = lambda done: show(done, "")  # noqa: E731
-        found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch)
+        found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch, many)
     told = {**found, "attack": attack, "eps": eps, "norm": norm, "seconds": time.perf_counter() - started}
     doubts = strength(network, examples.inputs, examples.labels, eps, norm, valid, loss or "margin", seed) if checks else []
     told |= {"checks": [asdict(check) for check in doubts]} if checks else {}

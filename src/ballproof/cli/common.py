@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from ballproof.data import Dataset
+    from ballproof.spread import Workers
 
 DataDir = Annotated[Path | None, Parameter(help="Where the data sets are; default $BALLPROOF_DATA.")]
 Download = Annotated[bool, Parameter(negative="", help="Fetch the official files that are missing, and check them.")]
@@ -23,6 +24,11 @@ Limit = Annotated[int, Parameter(help="Only the first N examples; 0 for all.")]
 Out = Annotated[Path | None, Parameter(help="The run folder; default runs/COMMAND-TIME.")]
 Resume = Annotated[bool, Parameter(negative="", help="Go on with the run in --out.")]
 Clip = Annotated[bool, Parameter(help="Cut the ball with the valid range [0, 1]; --no-clip takes the plain ball.")]
+WorkerCount = Annotated[
+    int, Parameter(name="--workers", help="Processes of this machine, one thread each unless --threads; 0: only this one.")
+]
+Cluster = Annotated[str, Parameter(help="Address of a Dask scheduler whose workers do the work, tcp://HOST:8786.")]
+WorkerMemory = Annotated[int, Parameter(help="MiB that an item may use on a worker; 0 for an equal share of the machine.")]
 Threads = Annotated[int, Parameter(help="CPU threads; 0 leaves PyTorch's choice.")]
 
 
@@ -70,6 +76,15 @@ def progress(total: int, what: str) -> Iterator[Callable[[int, str], None]]:
     with bar:
         task = bar.add_task(what, total=total, note="")
         yield lambda done, note: bar.update(task, completed=done, note=note)
+
+
+def helpers(workers: int, cluster: str, threads: int, memory: int) -> Workers:
+    """Who carries out the items. With --workers every process has one thread unless told, the only one too."""
+    from ballproof.spread import Workers
+
+    found = Workers(workers, cluster, threads, memory * 2**20)
+    use_threads(threads or (1 if workers else 0))
+    return found
 
 
 def use_threads(threads: int) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ballproof.evaluate.certify import Table
-from ballproof.evaluate.rows import Rows
 from ballproof.runs import Run
+from ballproof.spread import Row
 
 PARQUET, TOTALS = "results.parquet", "results.json"
+
+AT_ONCE = 2000
+"""Rows in memory."""
 
 
 def write_results(run: Run, table: Table, curve: list[dict[str, Any]]) -> dict[str, Any]:
@@ -18,11 +22,22 @@ def write_results(run: Run, table: Table, curve: list[dict[str, Any]]) -> dict[s
     return table.totals
 
 
-def write_rows(run: Run, rows: Rows) -> None:
-    """The rows as `results.parquet`."""
+def write_rows(run: Run, rows: Sequence[Row]) -> None:
+    """The rows as `results.parquet`, some thousand in memory at a time; a column that a row lacks is null there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows), sink)
-    run.write_bytes(PARQUET, sink.getvalue().to_pybytes())
+    schema = pa.unify_schemas([table.schema for table in _tables(rows)] or [pa.schema([])], promote_options="permissive")
+    with run.writing(PARQUET) as file, pq.ParquetWriter(file, schema) as writer:
+        for start in range(0, len(rows), AT_ONCE):
+            writer.write_table(pa.Table.from_pylist(rows[start : start + AT_ONCE], schema))
+
+
+def _tables(rows: Sequence[Row]) -> Iterator[Any]:
+    """The rows in parts, with every column that a row of the part has."""
+    import pyarrow as pa
+
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        names = dict.fromkeys(name for row in part for name in row)
+        yield pa.table({name: [row.get(name) for row in part] for name in names})

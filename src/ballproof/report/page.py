@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ def _section(run: Run) -> dict[str, Any]:
     if run.has(STORY):
         told["story"] = run.read_json(STORY)
     if config["command"].startswith("smooth "):
-        return told | {"smoothed": run.read_json(TOTALS) if run.has(TOTALS) else {}, "smooth_log": run.rows(LOG)}
-    if log := run.rows(LOG):
+        return told | {"smoothed": run.read_json(TOTALS) if run.has(TOTALS) else {}, "smooth_log": list(run.rows(LOG))}
+    if log := list(run.rows(LOG)):
         told |= {"log": log, "last": log[-1], "training_chart": training_chart(log)}
     if run.has(TOTALS):
         told |= _certified(run)
@@ -59,7 +60,7 @@ def _certified(run: Run) -> dict[str, Any]:
     return told
 
 
-def _classes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _classes(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same fractions class by class."""
     told = []
     for label in sorted({row["label"] for row in rows}):

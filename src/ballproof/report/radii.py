@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ballproof.report.figures import figure, svg
 
 
-def radius_chart(rows: list[dict[str, Any]], largest: float, norm: str) -> str:
+def radius_chart(rows: Sequence[dict[str, Any]], largest: float, norm: str) -> str:
     """An `<svg>` element: the share certified at each eps, the share not broken there, and between them what is not known."""
     fig, axes = figure(6, 3.6)
     certified = sorted(r["certified"] for r in rows)

@@ -86,7 +86,7 @@ class Trainer:
         """Train to the last epoch; returns the log, one row an epoch. A checkpoint stands after every row."""
         while self.epoch < self.config.epochs:
             self._one_epoch()
-        return self.run.rows(LOG)
+        return list(self.run.rows(LOG))
 
     def _one_epoch(self) -> None:
         self.module.train()
