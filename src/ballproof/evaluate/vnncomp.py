@@ -11,8 +11,12 @@ from pathlib import Path
 
 from ballproof.bounds.memory import divided_memory
 from ballproof.errors import BallproofError, InputError
+from ballproof.files import text_of
 from ballproof.runs import Run
 from ballproof.spread import HERE, Failure, Row, Rows, Work, Workers, spread
+
+MOST_BYTES = 2**26
+"""Of a table of problems."""
 
 ROWS, TABLE, WITNESSES = "rows.jsonl", "results.csv", "counterexamples"
 RESULTS = ("unsat", "sat", "unknown", "timeout", "error")
@@ -43,18 +47,29 @@ def instances(folder: Path, timeout: float | None = None) -> list[Instance]:
         raise InputError(f"no file {listed}; expected a VNN-COMP folder with instances.csv, onnx/ and vnnlib/")
     known = {}
     if (folder / "expected.csv").is_file():
-        with (folder / "expected.csv").open() as file:
-            known = {(r["onnx"], r["vnnlib"]): r["expected"] for r in csv.DictReader(file)}
+        head, *answers = _table(folder / "expected.csv") or [[]]
+        each = [dict(zip(head, row, strict=False)) for row in answers]
+        known = {(r.get("onnx", ""), r.get("vnnlib", "")): r.get("expected", "") for r in each}
     found = []
-    for number, row in enumerate(csv.reader(io.StringIO(listed.read_text())), 1):
+    for number, row in enumerate(_table(listed), 1):
         if not row:
             continue
         try:
             onnx, vnnlib, limit = (c.strip() for c in row[:3])
-            found.append(Instance(onnx, vnnlib, timeout or float(limit), known.get((onnx, vnnlib), "")))
+            seconds = timeout or float(limit)
+            if not 0 < seconds < float("inf"):
+                raise ValueError
+            found.append(Instance(onnx, vnnlib, seconds, known.get((onnx, vnnlib), "")))
         except ValueError:
             raise InputError(f"{listed}, line {number}: expected onnx,vnnlib,seconds, got {','.join(row)[:80]}") from None
     return found
+
+
+def _table(path: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text_of(path, MOST_BYTES))))
+    except csv.Error as error:
+        raise InputError(f"{path} is no table: {error}") from error
 
 
 def located(folder: Path, name: str) -> Path:

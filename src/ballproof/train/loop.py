@@ -210,12 +210,12 @@ class Trainer:
         try:
             self.module.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            first = str(error).splitlines()[0]
+            self.epoch, self.step = int(state["epoch"]), int(state["step"])
+            self.seconds, sums = float(state["seconds"]), [float(s) for s in state["sums"]]
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"the checkpoint in {self.run.path} is of another architecture: {first}") from error
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.seconds = state["seconds"]
-        self.sums = list(state["sums"]) if self.ranks.lead else [0.0, 0.0, 0.0]
+        self.sums = sums if self.ranks.lead else [0.0, 0.0, 0.0]
         self.mean = state.get("mean") or None
 
 
