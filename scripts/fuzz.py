@@ -7,6 +7,7 @@ fuzz-findings/, one file each, and told; the exit code is 1 if there are any. Ne
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
 import resource
@@ -23,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "fuzz"), str(ROOT / "src")]
 
-from corpus import FORMATS, REFUSALS, Format, damaged  # noqa: E402
+from corpus import FORMATS, REFUSALS, Format, damaged  # type: ignore[import-not-found]  # noqa: E402
 
 SECONDS, MEMORY = 10.0, 2**30
 """What an input may take. Memory counts on top of what the process has when it begins."""
@@ -78,6 +79,7 @@ def one(form: Format, path: Path, reached: Reached) -> str:
 def rounds(name: str, folder: Path, kept: Path, seed: int, until: float) -> None:
     """One process: damages what is kept, keeps what reaches new lines, writes what goes wrong."""
     warnings.simplefilter("ignore")
+    logging.disable()
     form, draw, reached = FORMATS[name], random.Random(seed), Reached()  # noqa: S311
     path = folder / form.name
 

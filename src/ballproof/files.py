@@ -14,7 +14,7 @@ ALWAYS = 2**28
 """Bytes that a packed file may unpack to, however small it is."""
 
 MOST_RATIO = 100
-"""Beyond that a packed file may unpack to so many times its size: weights shrink to no less than a tenth, text to a fiftieth."""
+"""Beyond that a packed file may unpack to so many times its size: weights shrink to a tenth at most, text to a fiftieth."""
 
 
 def chunks(path: Path, most: int, size: int = CHUNK) -> Iterator[bytes]:
