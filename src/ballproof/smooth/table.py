@@ -151,7 +151,8 @@ def totals(rows: Sequence[Row], radii: Sequence[float]) -> dict[str, Any]:
 def write_rows(run: Run, rows: Sequence[Row], told: dict[str, Any], draws: Draws) -> None:
     """results.parquet and results.tsv (the rows; lists joined by commas in the latter), results.json (the totals)."""
     write_parquet(run, rows)
-    with run.writing(TSV) as file, io.TextIOWrapper(file, newline="", write_through=True) as text:
+    with run.writing(TSV) as file:
+        text = io.TextIOWrapper(file, newline="", write_through=True)
         writer = csv.DictWriter(text, list(rows[0]), delimiter="\t", lineterminator="\n", extrasaction="ignore", restval="")
         writer.writeheader()
         writer.writerows({k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()} for row in rows)

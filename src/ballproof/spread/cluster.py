@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import queue
 import threading
 import time
@@ -36,7 +37,6 @@ QUIET = {
     "distributed.admin.large-graph-warning-threshold": "1GiB",  # an item carries its inputs
     "distributed.scheduler.allowed-failures": 5,
     "distributed.worker.profile.enabled": False,
-    "logging.distributed": "error",
 }
 
 
@@ -106,7 +106,12 @@ def _client(workers: Workers) -> Iterator[Client]:
             yield client
         return
     local = LocalCluster(
-        n_workers=workers.count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, protocol="tcp"
+        n_workers=workers.count,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        memory_limit=0,
+        silence_logs=logging.CRITICAL,  # what fails is told once, by this process
     )
     with local, Client(local, set_as_default=False) as client:
         yield client

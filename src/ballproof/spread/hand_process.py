@@ -46,9 +46,6 @@ def _listen(pipe: Connection[Any, Any], items: queue.SimpleQueue[Any]) -> None:
 
 
 def _ready(orders: Orders) -> Any:
-    import torch
-
-    torch.set_num_threads(orders.threads)
     if orders.memory:
         _limit(orders.memory)
     return pickle.loads(orders.work)  # noqa: S301  from the process that started this one
