@@ -36,7 +36,7 @@ def row_of(line: bytes) -> Row | None:
     line = line.rstrip(b"\n")
     if line[-TAIL:].startswith(MARK):
         plain = line[:-TAIL] + b"}"
-        if line[-10:-2] != f"{zlib.crc32(plain):08x}".encode():
+        if line[-10:] != f'{zlib.crc32(plain):08x}"}}'.encode():
             return None
         line = plain
     try:

@@ -17,6 +17,7 @@ from ballproof.networks import as_graph
 from ballproof.networks.normalized import folded
 from ballproof.problems import ball
 from ballproof.runs import Run
+from ballproof.runs.signals import Stopped, shielded
 from ballproof.train.averages import averaged, needs_pairs, precise_statistics
 from ballproof.train.checkpoint import load_state, save_state, save_weights
 from ballproof.train.config import TrainConfig
@@ -28,7 +29,7 @@ from ballproof.train.validation import validate
 
 LOG = "log.jsonl"
 SAVE_EVERY = 30.0
-"""Seconds between checkpoints inside an epoch: what a kill can cost is time, never a step of the result."""
+"""Seconds between checkpoints inside an epoch: what a kill can cost is time, never a step of the result. SIGTERM costs none."""
 
 
 @dataclass
@@ -91,8 +92,14 @@ class Trainer:
     def _one_epoch(self) -> None:
         self.module.train()
         for inputs, labels, weight in self._remaining():
-            loss = self._one_step(inputs, labels, weight)
-            self.step += 1
+            try:
+                with shielded():
+                    loss = self._one_step(inputs, labels, weight)
+                    self.step += 1
+            except Stopped:
+                if self.ranks.size == 1:
+                    self.save()
+                raise
             eps = self.config.eps_at(self.epoch + self.step / self.steps)
             self.watch(Progress(self.epoch, self.step, self.steps, loss, eps))
             if self.ranks.size == 1 and time.monotonic() - self._saved > SAVE_EVERY:
