@@ -55,7 +55,7 @@ SECOND = """(vnnlib-version <2.0>)
 PROVABLE = SPEC.replace("(assert (<= (+ X_0 (* 2 X_1)) 3.5))\n", "").replace(
     "(and (<= Y_1 -0.5) (>= Y_0 Y_1))", "(and (<= Y_1 -9))"
 )
-RECIPE = b'data = "digits"\nmodel = "mlp"\neps = 0.05\nmethod = "interval"\nlr = 1e-3\nepochs = 2\nkappa = [1.0, 0.5]\n'
+RECIPE = b'data = "digits"\nmodel = "mlp"\neps = 0.05\nmethod = "interval"\nlr = 1e-3\nepochs = 2\n'
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,14 @@ def _run_with(path: Path, name: str) -> Run:
 CONFIG = json.dumps({"command": "certify", "settings": {"eps": 0.1, "model": "mlp"}, "versions": {}, "format": 2}).encode()
 
 
+def _point(path: Path) -> object:
+    """Of a property that any point of the box violates."""
+    net, asked = path.parent / "point.onnx", path.parent / "point.vnnlib"
+    net.write_bytes(dense())
+    asked.write_text(PROVABLE.replace("1.01", "-99"))
+    return check_file(path, net, asked)
+
+
 def _images(path: Path) -> object:
     for name in ("a", "b"):
         (path.parent / "images" / name).mkdir(parents=True, exist_ok=True)
@@ -243,11 +251,11 @@ FORMATS = {
     ),
     "counterexample": Format(
         "c.txt",
-        lambda p: check_file(p, *proof(p.parent)[:2]),
+        _point,
         lambda _: [b"sat\n((X_0 0.5)\n(X_1 1)\n(Y_0 1)\n(Y_1 1))\n"],
         LISP,
     ),
-    "network of the checker": Format("n.onnx", read_network, lambda _: [dense(), conv()], BIG),
+    "network of the checker": Format("n.onnx", read_network, lambda _: [dense()], BIG),
     "property of the checker": Format("q.vnnlib", read_cases, lambda _: [PROVABLE.encode()], LISP),
     "checkpoint": Format("checkpoint.pt", lambda p: load_state(_run_with(p, "checkpoint.pt")), lambda _: state(), BIG),
     "weights": Format("model.safetensors", read_weights, lambda _: [save({"w": torch.ones(2, 3)})], BIG),

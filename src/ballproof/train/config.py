@@ -229,8 +229,8 @@ def recipe_names(room: str = "train") -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-MOST_BYTES = 2**20
-"""Of a recipe."""
+MOST_BYTES = 2**14
+"""Of a recipe, which has some hundreds."""
 
 
 def read_recipe(name: str, room: str = "train") -> dict[str, Any]:

@@ -46,7 +46,7 @@ def read_cases(path: Path) -> tuple[list[Case], str]:
     content = unpacked(path)
     try:
         return _read(content), hashlib.sha256(content).hexdigest()
-    except (ValueError, IndexError, KeyError, TypeError, RecursionError, ArithmeticError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, RecursionError, ArithmeticError, MemoryError) as error:
         raise NotModelledError(f"this property: {type(error).__name__}: {str(error)[:200]}") from error
 
 
@@ -91,7 +91,7 @@ def _sizes(declared: list[str], asserted: list[list[tuple[Row, ...]]]) -> tuple[
 def _expressions(text: str) -> Iterator[list]:  # type: ignore[type-arg]
     """The parenthesised expressions of the file, as nested lists."""
     stack: list[list] = [[]]  # type: ignore[type-arg]
-    for word in TOKEN.findall(text):
+    for word in (found[0] for found in TOKEN.finditer(text)):
         if word == "(":
             stack.append([])
             if len(stack) > DEEPEST:

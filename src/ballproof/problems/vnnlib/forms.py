@@ -15,6 +15,9 @@ CHUNK = 2**20
 MOST_BYTES = 2**31
 """The limit for a file, unpacked; see `files.py` for smaller ones."""
 
+LONGEST = 2**26
+"""Bytes of a line."""
+
 DEEPEST = 100
 """Nesting beyond this is refused; files of the field have 5 levels."""
 
@@ -33,6 +36,8 @@ def top_level_forms(path: Path) -> Iterator[str]:
         start = 0
         for found in PIECE.finditer(text):
             depth += 1 if found[0] == "(" else -1
+            if depth > DEEPEST:
+                raise InputError(f"forms are nested more than {DEEPEST} deep, near `{_near(text, found.start())}`")
             if depth < 0:
                 raise InputError(f"{path}: a parenthesis is closed that was never opened, near `{_near(text, found.start())}`")
             if depth == 0:
@@ -55,6 +60,8 @@ def _lines(path: Path) -> Iterator[str]:
             text = rest + chunk.decode("ascii")
             cut = text.rfind("\n") + 1
             rest = text[cut:]
+            if len(rest) > LONGEST:
+                raise InputError(f"{path}: a line of more than {LONGEST >> 20} MiB")
             yield _bare(text[:cut])
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no VNN-LIB file: it holds bytes that are no ASCII text") from error
