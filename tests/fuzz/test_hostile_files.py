@@ -149,7 +149,7 @@ HOSTILE = {
     "laughs beside each other": (
         "vnnlib",
         (HEAD + "(assert (or " + f"(and {ors(10)})" * 9 + "))").encode(),
-        "a formula of more",
+        "an assertion of more",
     ),
     "boxes": ("vnnlib", BOXES.encode(), "boxes of 9 inputs"),
     "numbers of the checker": (

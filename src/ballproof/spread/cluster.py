@@ -109,7 +109,7 @@ def _client(workers: Workers) -> Iterator[Client]:
         n_workers=workers.count,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # any free port: several commands may run on one machine
         memory_limit=0,
         silence_logs=logging.CRITICAL,  # what fails is told once, by this process
     )
