@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ballproof.evaluate.results import TOTALS
@@ -12,7 +13,7 @@ from ballproof.report.times import time_figures, time_headline
 from ballproof.runs import Run
 
 
-def radius_chart(rows: list[dict[str, Any]], largest: float, norm: str) -> str:
+def radius_chart(rows: Sequence[dict[str, Any]], largest: float, norm: str) -> str:
     """An `<svg>` element: the share certified at each eps, the share not broken there, and between them what is not known."""
     fig, axes = figure(4.6, 2.8)
     attacked = [largest if r["attacked"] is None else r["attacked"] for r in rows]
@@ -26,7 +27,7 @@ def radius_chart(rows: list[dict[str, Any]], largest: float, norm: str) -> str:
     return svg(fig)
 
 
-def smoothed_chart(rows: list[dict[str, Any]], norm: str) -> str:
+def smoothed_chart(rows: Sequence[dict[str, Any]], norm: str) -> str:
     """An `<svg>` element: the share of examples that are right with a radius above each; wrong and abstained have none."""
     fig, axes = figure(4.6, 2.8)
     axes.step(*stairs([r["radius"] for r in rows if r["certified"]], len(rows)), where="post")

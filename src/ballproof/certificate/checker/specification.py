@@ -43,7 +43,7 @@ def read_cases(path: Path) -> tuple[list[Case], str]:
     content = unpacked(path)
     try:
         return _read(content), hashlib.sha256(content).hexdigest()
-    except (ValueError, IndexError, KeyError, TypeError, RecursionError, ArithmeticError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, RecursionError, ArithmeticError, MemoryError) as error:
         raise NotModelledError(f"this property: {type(error).__name__}: {str(error)[:200]}") from error
 
 
@@ -77,7 +77,7 @@ def _sizes(declared: list[str], used: set[str]) -> tuple[int, int]:
 def expressions(text: str) -> Iterator[list[Any]]:
     """The parenthesised expressions of the file, as nested lists."""
     stack: list[list[Any]] = [[]]
-    for word in TOKEN.findall(text):
+    for word in (found[0] for found in TOKEN.finditer(text)):
         if word == "(":
             stack.append([])
             if len(stack) > DEEPEST:
