@@ -173,7 +173,7 @@ class Trainer:
         }
         steps = (self.epoch, self.epoch + (self.steps - 1) / self.steps)
         row |= {"robust_loss": robust, "robust_loss_is": self.config.loss_is(*steps)}
-        row |= pruned | self._validated()
+        row |= self.config.scheduled_at(self.epoch) | pruned | self._validated()
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
         self._tick()
         if self.ranks.lead:

@@ -51,7 +51,7 @@ class _Walk(Backward):
 
 
 class Bend(torch.autograd.Function):
-    """Takes coefficients `(batch, query, *node)` through rectifiers; lower, upper `(batch, *node)`: the ends of their arguments.
+    """Takes coefficients `(batch, query, *node)` through rectifiers with arguments in `[lower, upper]`, each `(batch, *node)`.
 
     Returns the coefficients of the arguments, and what is added, `(batch, query)`. Gradients by hand. Nothing is chosen element
     by element (`where`, `masked_fill`), which takes twenty times as long as a product where signs are mixed.
