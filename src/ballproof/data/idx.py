@@ -16,16 +16,22 @@ from ballproof.errors import InputError
 BYTES = b"\x00\x00\x08"
 """The start of a file of unsigned bytes; the axes' number follows."""
 
+LARGEST = 1 << 30
+"""Bytes, unpacked: twenty times the largest published file. A small packed file may claim to be as large as it likes."""
+
 
 def read_content(path: Path, source: str) -> bytes:
-    """What the file says, unpacked if its name ends in .gz; a truncated one is refused, naming it and its source."""
+    """What the file says, unpacked if its name ends in .gz; a truncated or vast one is refused, naming it and its source."""
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content: bytes = file.read(LARGEST + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: truncated or no gzip file ({error}); get it again from {source}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
+    if len(content) > LARGEST:
+        raise InputError(f"{path} says more than {LARGEST:,} bytes; get it again from {source}")
+    return content
 
 
 def parse_idx(content: bytes, path: Path, source: str, axes: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from ballproof.networks.normalized import folded
 from ballproof.problems import ball
 from ballproof.runs import Run
 from ballproof.train.averages import averaged, needs_pairs, precise_statistics
-from ballproof.train.checkpoint import load_state, save_state, save_weights
+from ballproof.train.checkpoint import load_state, load_weights, save_state, save_weights
 from ballproof.train.config import TrainConfig
 from ballproof.train.memory import keep_freed
 from ballproof.train.objective import Objective
@@ -209,12 +209,11 @@ class Trainer:
         save_state(self.run, {"model": model, "optimizer": optimizer, "mean": self.mean or {}, **place})
 
     def _restore(self, state: dict[str, Any]) -> None:
+        load_weights(self.module, state["model"], f"the checkpoint in {self.run.path}")
         try:
-            self.module.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            first = str(error).splitlines()[0]
-            raise InputError(f"the checkpoint in {self.run.path} is of another architecture: {first}") from error
+        except (ValueError, KeyError) as error:
+            raise InputError(f"the checkpoint in {self.run.path} is of another optimizer: {error}") from error
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds = state["seconds"]
         self.sums = list(state["sums"]) if self.ranks.lead else [0.0, 0.0, 0.0]
