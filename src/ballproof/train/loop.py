@@ -24,6 +24,7 @@ from ballproof.train.memory import keep_freed
 from ballproof.train.objective import Objective
 from ballproof.train.parallel import Ranks
 from ballproof.train.regularizers import sparsified
+from ballproof.train.repeatable import repeatable
 from ballproof.train.scalars import write_scalars
 from ballproof.train.validation import validate
 
@@ -93,7 +94,8 @@ class Trainer:
     def _one_epoch(self) -> None:
         self.module.train()
         for inputs, labels, weight in self._remaining():
-            loss = self._one_step(inputs, labels, weight)
+            with repeatable(inputs.device.type):
+                loss = self._one_step(inputs, labels, weight)
             self.step += 1
             eps = self.config.eps_at(self.epoch + self.step / self.steps)
             self.watch(Progress(self.epoch, self.step, self.steps, loss, eps))
