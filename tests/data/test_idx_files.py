@@ -115,6 +115,15 @@ def test_a_damaged_gz_file_is_named_with_its_source(tmp_path: Path, damage) -> N
         load("mnist", "test", tmp_path)
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ballproof.data.idx.MOST_BYTES", 10_000)
+    images, labels = example()
+    write(tmp_path, idx(images) + bytes(20_000), idx(labels), packed=packed)
+    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte.* (has|unpacks to) more than .*yann.lecun.com"):
+        load("mnist", "test", tmp_path)
+
+
 def test_a_missing_file_is_named_with_the_places_and_the_source(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"no {IMAGES}.gz .* in {tmp_path}/mnist, .*get it from yann.lecun.com"):
         load("mnist", "test", tmp_path)
@@ -192,9 +201,9 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
     images, labels = example()
     write(tmp_path, idx(images), idx(labels))
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, mode: str) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(InputError, match=f"{IMAGES} cannot be read: .*Permission denied"):
         load("mnist", "test", tmp_path)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -32,6 +35,15 @@ def test_the_digits_network_has_its_clean_accuracy_and_bounds_stay_below_the_cer
     with torch.no_grad():
         by_crown = (margins(net, region, data.labels, "crown") > 0).all(1).float().mean().item()
     assert own.certified_accuracy - 0.05 < by_crown <= own.certified_accuracy + 1e-9
+
+
+def test_classes_that_disagree_are_refused_where_their_number_is_known(tmp_path: Path) -> None:
+    own = {"inputs": np.zeros((3, 1, 8, 8), np.float32), "labels": np.array([0, 2, 1])}
+    np.savez(tmp_path / "seen.npz", **own)
+    np.savez(tmp_path / "given.npz", **own, classes=np.array(3))
+    assert load_model("digits-robust", load(tmp_path / "seen.npz"))
+    with pytest.raises(InputError, match=r"`digits-robust` gives outputs of shape \(10,\), given has 3 classes"):
+        load_model("digits-robust", load(tmp_path / "given.npz"))
 
 
 def test_other_weights_and_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from ballproof.train.checkpoint import load_weights, read_weights
 from ballproof.train.loop import LOG, Progress
 from ballproof.train.objective import objective
 from ballproof.train.parallel import Ranks
+from ballproof.train.repeatable import repeatable
 from ballproof.train.scalars import write_scalars
 
 CONFIG = TrainConfig(model="mlp", method="interval", epochs=2, batch=64, eps_until=1, attack_steps=2, evaluate=40, limit=300)
@@ -47,7 +48,18 @@ def weights(path: Path) -> bytes:
     return (path / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("more", [{}, {"optimizer": "sgd"}, {"normalize": True}], ids=str)
+SCHEDULED = {
+    "model": "digits-cnn",
+    "augment": "crop",
+    "average_from": 1,
+    "schedule": {"expressive_alpha": [[0, 0.1], [2, 0.9]]},
+}
+FUSED = {"model": "digits-cnn", "method": "crown-ibp-fused", "crown_beta_end": 0.5, "warm_up": 0.5, "l1": 1e-5}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"optimizer": "sgd"}, {"normalize": True}, {"method": "mtl-ibp", **SCHEDULED}, FUSED], ids=str
+)
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])
 def test_resumed_training_is_equal_bit_for_bit(tmp_path: Path, stop: int, more: dict[str, object]) -> None:
     config = make_config({**CONFIG.as_dict(), **more}, "a test")
@@ -74,6 +86,24 @@ def test_resumed_training_is_equal_bit_for_bit(tmp_path: Path, stop: int, more: 
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
 
 
+def test_two_threads_give_the_same_gradients_each_time() -> None:
+    """Sums over windows by two threads are made as they come, unless it is asked for otherwise."""
+    training, _ = digits()
+    config = TrainConfig(method="dual", eps=0.06, eps_until=0)
+    module, x, y = first_weights(config, training), training.inputs[:20], training.labels[:20]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with repeatable("cpu"):
+            first, second = (
+                torch.autograd.grad(objective(config, module, x, y, 1.0)[2], list(module.parameters())) for _ in "ab"
+            )
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_errors_are_ordered_and_training_helps(tmp_path: Path) -> None:
     config = make_config({**CONFIG.as_dict(), "epochs": 8, "batch": 16, "lr": 3e-3, "eps": 0.01}, "a test")
     log = trainer(tmp_path / "run", config).fit()
@@ -94,7 +124,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None
     trainer(tmp_path / "run").fit()
     training, validation = digits()
     other = build("digits-cnn", training.shape, training.classes)
-    with pytest.raises(InputError, match="another architecture"):
+    with pytest.raises(InputError, match=r"the checkpoint in .* is of another architecture: .*`"):
         Trainer(CONFIG, other, training, validation, Run.read(tmp_path / "run"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def test_a_recipe_trains_on_a_few_images(name: str, tmp_path: Path) -> None:
     (row,) = Trainer(small, first_weights(small, data), data, held, run).fit()
     assert 0 <= row["clean_error"] <= row["certified_error"] <= 1 or row["evaluated"] == 4
     assert row["loss"] > 0
+
+
+def test_every_recipe_has_its_place_in_the_results_and_every_command_there_its_recipe() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    trained = set(re.findall(r"^ballproof train .*--recipe (\S+)", told, re.MULTILINE))
+    assert trained <= set(recipe_names())
+    assert {name for name in recipe_names() if f"`{name}`" not in told} == set()
 
 
 def test_views_are_moved_and_mirrored_images() -> None:

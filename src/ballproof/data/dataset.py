@@ -17,6 +17,7 @@ from ballproof.errors import InputError
 class Dataset:
     """inputs: `(n, *shape)` float32 in `range`; labels: `(n,)` in 0 .. classes - 1; indices: places in the original.
 
+    classes_given: whether `classes` is known, and not merely the highest label that was seen plus one.
     note: what is worth knowing about the files, for instance that they are not the published ones; else empty.
     Anything that breaks these promises (NaN, another range, a label out of range) raises `InputError`.
     """
@@ -28,6 +29,7 @@ class Dataset:
     classes: int
     indices: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     note: str = ""
+    classes_given: bool = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __post_init__(self) -> None:

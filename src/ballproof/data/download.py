@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tarfile
 import zlib
@@ -12,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.error import URLError
 from urllib.request import urlopen
+from zipfile import BadZipFile, ZipFile
 
 from ballproof.errors import InputError
 
@@ -21,12 +23,12 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class Remote:
-    """One file: where it is, where it goes inside of the data folder, the MD5 of its content; for a `.tar.gz` the folder in it,
-    which is unpacked beside it."""
+    """One file: where it is, where it goes inside of the data folder, the MD5 or SHA-256 of its content; for a `.tar.gz`, or a
+    `.zip` in a `.zip`, the folder in it, which is unpacked beside it."""
 
     url: str
     path: str
-    md5: str
+    digest: str
     folder: str = ""
 
 
@@ -68,14 +70,22 @@ REMOTES: dict[str, tuple[Remote, ...]] = {
         Remote(f"http://ufldl.stanford.edu/housenumbers/{split}_32x32.mat", f"svhn/{split}_32x32.mat", md5)
         for split, md5 in (("train", "e26dedcc434d2e4c54c9b2d4a06d8373"), ("test", "eb5a983be6a315427106f1b164d9cef3"))
     ),
+    "har": (
+        Remote(  # no checksum stands at the source; two projects that are apart from each other pin this one
+            "https://archive.ics.uci.edu/static/public/240/human+activity+recognition+using+smartphones.zip",
+            "human+activity+recognition+using+smartphones.zip",
+            "c00b803081a5c797cd5e4b83700a9810b38d53d9d84e01917e090e1fdbc81031",
+            "UCI HAR Dataset",
+        ),
+    ),
 }
 
 
 def download(name: str, folder: Path) -> list[Path]:
-    """Fetch what is not there yet; returns the files and folders that are new. A `.tar.gz` is unpacked beside itself.
+    """Fetch what is not there yet; returns the files and folders that are new. A `.tar.gz` or `.zip` is unpacked beside itself.
 
-    A file whose MD5 is not the known one is removed again and refused. Files and folders get their names when they are whole: a
-    kill leaves none that is not. Raises `InputError` where there is no network, or no known checksum of that data set.
+    A file whose checksum is not the known one is removed again and refused. Files and folders get their names when they are
+    whole: a kill leaves none that is not. Raises `InputError` where there is no network, or no known checksum of that data set.
     """
     if name not in REMOTES:
         raise InputError(f"`{name}` cannot be downloaded: known are {', '.join(REMOTES)}")
@@ -88,25 +98,49 @@ def download(name: str, folder: Path) -> list[Path]:
         if not path.is_file():
             _fetch(remote, path)
             found.append(path)
+        elif remote.folder and _digest(path, remote.digest) != remote.digest:
+            raise InputError(
+                f"{path} is not the published file: its checksum is not {remote.digest}; remove it to fetch it again"
+            )
         if remote.folder:
             _unpack(path, unpacked)
             found.append(unpacked)
     return found
 
 
+def _begun(digest: str) -> hashlib._Hash:
+    """The sum that such a digest is of."""
+    return hashlib.sha256() if len(digest) == 64 else hashlib.md5(usedforsecurity=False)
+
+
+def _digest(path: Path, like: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: _begun(like)).hexdigest()
+
+
 def _unpack(path: Path, unpacked: Path) -> None:
     """Into a folder beside, then renamed."""
     try:
-        with TemporaryDirectory(prefix=".", suffix=".part", dir=path.parent) as beside, tarfile.open(path) as packed:
-            packed.extractall(beside, filter="data")
+        with TemporaryDirectory(prefix=".", suffix=".part", dir=path.parent) as beside:
+            _extract(path, beside, f"{unpacked.name}.zip")
             (Path(beside) / unpacked.name).replace(unpacked)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, BadZipFile, KeyError, EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path} could not be unpacked to {unpacked}: {error}; remove it to fetch it again") from error
+
+
+def _extract(path: Path, place: str, inner: str) -> None:
+    """inner: the name of the packed file in a `.zip`."""
+    if path.suffix != ".zip":
+        with tarfile.open(path) as packed:
+            packed.extractall(place, filter="data")
+        return
+    with ZipFile(path) as outer, ZipFile(io.BytesIO(outer.read(inner))) as zipped:
+        zipped.extractall(place)  # noqa: S202  (never outside of `place`, and the checksum is known)
 
 
 def _fetch(remote: Remote, path: Path) -> None:
     """Written beside, checked, renamed."""
-    beside, seen = path.with_name(f".{path.name}.{os.getpid()}.part"), hashlib.md5(usedforsecurity=False)
+    beside, seen = path.with_name(f".{path.name}.{os.getpid()}.part"), _begun(remote.digest)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with urlopen(remote.url, timeout=TIMEOUT) as answer, beside.open("wb") as file:  # noqa: S310  (the table above)
@@ -116,9 +150,9 @@ def _fetch(remote: Remote, path: Path) -> None:
     except (URLError, OSError, HTTPException) as error:
         beside.unlink(missing_ok=True)
         raise InputError(f"{remote.url} could not be fetched to {path}: {error}") from error
-    if seen.hexdigest() != remote.md5:
+    if seen.hexdigest() != remote.digest:
         beside.unlink()
         raise InputError(
-            f"{remote.url} is not the published file: MD5 {seen.hexdigest()}, expected {remote.md5}; nothing was kept"
+            f"{remote.url} is not the published file: checksum {seen.hexdigest()}, expected {remote.digest}; nothing was kept"
         )
     beside.replace(path)

@@ -20,7 +20,7 @@ MOST_BYTES = 2**28
 
 
 def read_content(path: Path, source: str) -> bytes:
-    """What the file says, unpacked if its name ends in .gz; a truncated one is refused, naming it and its source."""
+    """What the file says, unpacked if its name ends in .gz; a truncated or vast one is refused, naming it and its source."""
     try:
         return content_of(path, MOST_BYTES)
     except InputError as error:

@@ -31,7 +31,8 @@ def load_npz(path: Path, split: str) -> Dataset:
     inputs, labels = (_pick(arrays, names, suffix, path) for names in (INPUTS, LABELS))
     note = "" if suffix else f"{path.name} has no splits: train and test are the same examples"
     pixels = torch.from_numpy(_scaled(inputs, path))
-    return Dataset(pixels, torch.from_numpy(_whole(labels, path)), path.stem, split, _classes(arrays, path), note=note)
+    whole, given = torch.from_numpy(_whole(labels, path)), "classes" in arrays
+    return Dataset(pixels, whole, path.stem, split, _classes(arrays, path), note=note, classes_given=given)
 
 
 def _arrays(path: Path) -> Arrays:

@@ -80,5 +80,6 @@ def _fits(network: nn.Module | Graph, data: Dataset, model: str) -> None:
     except (RuntimeError, InputError) as error:
         told = str(error).splitlines()[0]
         raise InputError(f"`{model}` does not take inputs of shape {tuple(first.shape[1:])} ({data.name}): {told}") from error
-    if outputs.ndim != 2 or outputs.shape[1] < data.classes:
+    fewer = outputs.ndim != 2 or outputs.shape[1] < data.classes
+    if fewer or (data.classes_given and outputs.shape[1] > data.classes):
         raise InputError(f"`{model}` gives outputs of shape {tuple(outputs.shape[1:])}, {data.name} has {data.classes} classes")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ballproof.bounds import METHODS
 from ballproof.errors import InputError
 from ballproof.files import text_of
 from ballproof.train.augment import AUGMENTS
-from ballproof.train.schedules import Ramp, Steps
+from ballproof.train.schedules import Points, Ramp, Steps
 
 PLAIN = ("standard", "pgd", "trades", "mmr")
 """Training methods that know no bound: cross-entropy on clean inputs, on PGD's, their trade-off, and distances to borders."""
@@ -58,6 +59,11 @@ POSITIVE = (
         "taps_scale",
     ),
 )
+SCHEDULED = (
+    *("walk_steps", "walk_size", "walk_factor", "sabr_share", "expressive_alpha", "taps_scale", "trades_beta", "projections"),
+    *("symbols", "mmr_weight", "mmr_reach", "mmr_share", "l1", "stability", "warm_up"),
+)
+"""Settings of one step, which may change from epoch to epoch."""
 SHARES = ("sabr_share", "expressive_alpha", "crown_beta_start", "crown_beta_end", "kappa_start", "kappa_end", "mmr_share")
 
 
@@ -82,6 +88,8 @@ class TrainConfig:
     weight of the distances of `mmr`; mmr_reach: the distance that is enough, in radii of the ball; mmr_share: of the units, the
     nearest. average_from: the epoch from which weights
     are averaged (0: not at all).
+
+    schedule: for any of `SCHEDULED` points (epoch, value), straight between them, in place of the setting itself.
 
     precision: `mixed` runs attacks and plain passes in bfloat16; bounds stay in float32. prune_below: weights smaller than this
     are set to 0 when the training ends.
@@ -142,10 +150,12 @@ class TrainConfig:
     precision: str = "float32"
     prune_below: float = 0.0
     seed: int = 0
+    schedule: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _of_kind(field.name, getattr(self, field.name), str(field.type))
+        for one in fields(self):
+            if one.name != "schedule":
+                _of_kind(one.name, getattr(self, one.name), str(one.type))
         _one_of("method", self.method, TRAIN_METHODS)
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("augment", self.augment, AUGMENTS)
@@ -163,6 +173,7 @@ class TrainConfig:
             raise InputError("`prune_below` is for weights saved as they train, and `normalize` folds them; leave one out")
         if not 0 < self.validation < 1:
             raise InputError(f"`validation` is {self.validation}, expected a share between 0 and 1")
+        self._check_schedule()
 
     def _check_sizes(self) -> None:
         for name in (*POSITIVE, *SHARES):
@@ -171,6 +182,16 @@ class TrainConfig:
                 raise InputError(f"`{name}` is {value!r}, expected a finite number >= 0")
             if name in SHARES and value > 1:
                 raise InputError(f"`{name}` is {value}, expected a share between 0 and 1")
+
+    def _check_schedule(self) -> None:
+        if not isinstance(self.schedule, Mapping):
+            raise InputError(f"`schedule` is {self.schedule!r}, expected a table of settings, each a list of [epoch, value]")
+        for name, points in self.schedule.items():
+            _one_of("schedule", name, SCHEDULED)
+            _points(name, points)
+            for _, value in points:
+                changed: dict[str, Any] = {name: value}
+                replace(self, schedule={}, **changed)  # refuses what the setting itself would refuse
 
     @property
     def certify_method(self) -> str:
@@ -188,6 +209,15 @@ class TrainConfig:
         if any(self.kappa_at(epoch) == 1 for epoch in epochs):
             return "no bound"
         return "bound" if self.method in PROVEN else "estimate" if self.method in ESTIMATED else "no bound"
+
+    def at(self, epoch: float) -> TrainConfig:
+        """The settings with the scheduled ones as they are at an epoch, a fraction."""
+        return replace(self, schedule={}, **self.scheduled_at(epoch)) if self.schedule else self
+
+    def scheduled_at(self, epoch: float) -> dict[str, Any]:
+        """The scheduled settings at an epoch, whole numbers rounded."""
+        values = {name: Points(points)(epoch) for name, points in self.schedule.items()}
+        return {name: round(v) if isinstance(getattr(self, name), int) else float(v) for name, v in values.items()}
 
     def eps_at(self, epoch: float) -> float:
         ramp = Ramp(self.eps_start, self.eps * self.eps_factor, self.eps_from, self.eps_until, self.eps_smooth)
@@ -265,6 +295,18 @@ def _of_kind(name: str, value: Any, kind: str) -> None:
     right = all(isinstance(v, types) and (bool in types or not isinstance(v, bool)) for v in values)
     if not right or (several and values is not value):
         raise InputError(f"`{name}` is {value!r}, expected {'a list of numbers' if several else told}")
+
+
+def _points(name: str, points: Any) -> None:
+    """Refuses what is not a list of (epoch, value) with epochs that grow."""
+    lists = isinstance(points, (list, tuple)) and all(isinstance(p, (list, tuple)) and len(p) == 2 for p in points)
+    if not lists or not points:
+        raise InputError(f"`schedule.{name}` is {points!r}, expected a list of [epoch, value]")
+    epochs = [p[0] for p in points]
+    for epoch in epochs:
+        _of_kind(f"schedule.{name}", epoch, "float")
+    if not all(a < b for a, b in pairwise(epochs)) or not all(0 <= e < float("inf") for e in epochs):
+        raise InputError(f"`schedule.{name}` has epochs {epochs}, expected ones that grow from 0 or more")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -19,12 +19,13 @@ from ballproof.problems import ball
 from ballproof.runs import Run
 from ballproof.runs.signals import Stopped, shielded
 from ballproof.train.averages import averaged, needs_pairs, precise_statistics
-from ballproof.train.checkpoint import load_state, save_state, save_weights
+from ballproof.train.checkpoint import load_state, load_weights, save_state, save_weights
 from ballproof.train.config import TrainConfig
 from ballproof.train.memory import keep_freed
 from ballproof.train.objective import Objective
 from ballproof.train.parallel import Ranks
 from ballproof.train.regularizers import sparsified
+from ballproof.train.repeatable import repeatable
 from ballproof.train.scalars import write_scalars
 from ballproof.train.validation import validate
 
@@ -95,7 +96,7 @@ class Trainer:
         self.module.train()
         for inputs, labels, weight in self._remaining():
             try:
-                with shielded():
+                with shielded(), repeatable(inputs.device.type):
                     loss = self._one_step(inputs, labels, weight)
                     self.step += 1
             except Stopped:
@@ -180,7 +181,7 @@ class Trainer:
         }
         steps = (self.epoch, self.epoch + (self.steps - 1) / self.steps)
         row |= {"robust_loss": robust, "robust_loss_is": self.config.loss_is(*steps)}
-        row |= pruned | self._validated()
+        row |= self.config.scheduled_at(self.epoch) | pruned | self._validated()
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
         self._tick()
         if self.ranks.lead:
@@ -217,13 +218,13 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
-            self.module.load_state_dict(state["model"])
+            load_weights(self.module, state["model"], f"the checkpoint in {self.run.path}")
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.step = int(state["epoch"]), int(state["step"])
             self.seconds, sums = float(state["seconds"]), [float(s) for s in state["sums"]]
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             first = (str(error) or type(error).__name__).splitlines()[0]
-            raise InputError(f"the checkpoint in {self.run.path} is of another architecture: {first}") from error
+            raise InputError(f"the checkpoint in {self.run.path} is of another optimizer: {first}") from error
         self.sums = sums if self.ranks.lead else [0.0, 0.0, 0.0]
         self.mean = state.get("mean") or None
 

@@ -43,7 +43,7 @@ def objective(
     For the methods that prove nothing the robust loss is the attacked one or the clean one. rank: of this process, whose random
     numbers are its own.
     """
-    eps = config.eps_at(now)
+    eps, config = config.eps_at(now), config.at(now)
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + round(now * 1_000_000) + rank * RANK)
     x = augmented(x, config.augment, generator)
     region = ball(config.norm, x, eps, (0.0, 1.0) if config.clip else None)

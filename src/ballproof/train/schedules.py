@@ -38,6 +38,21 @@ def _smooth(way: float, middle: float = 0.25, power: int = 4) -> float:
 
 
 @dataclass(frozen=True)
+class Points:
+    """Straight from one point `(epoch, value)` to the next, and constant before the first and behind the last."""
+
+    points: Sequence[Sequence[float]]
+
+    def __call__(self, epoch: float) -> float:
+        (first, value), *rest = self.points
+        for last, target in rest:
+            if epoch < last:
+                return value + (target - value) * max(0.0, epoch - first) / (last - first)
+            first, value = last, target
+        return value
+
+
+@dataclass(frozen=True)
 class Steps:
     """A learning rate that is multiplied by `factor` at each milestone (epochs)."""
 
