@@ -16,7 +16,7 @@ from ballproof.operations.log import Log
 from ballproof.operations.power import Power
 from ballproof.operations.relu import Relu
 from ballproof.operations.scalar import Scalar
-from ballproof.operations.sine import Wave
+from ballproof.operations.sine import Cos, Sin, Wave
 from ballproof.operations.stairs import Stairs
 from ballproof.values import Interval
 
@@ -160,3 +160,12 @@ def test_the_square_and_the_sixth_power_reach_their_largest_value() -> None:
         assert float(Power(exponent).interval(x).upper) >= wanted
         line = Power(exponent).relax(x, slope="adaptive").upper
         assert float(line.slopes[0] * 3 + line.offset) >= wanted * (1 - 1e-6)
+
+
+@pytest.mark.parametrize("operation", [Sin(), Cos()])
+def test_waves_far_out_have_finite_intervals(operation: Scalar) -> None:
+    """Where one rounding is many turns, the square of a misplaced point is beyond float32."""
+    ends = torch.tensor([-1.3e26, 2e27, -2.3e27]), torch.tensor([-7.6e25, 3e27, 8.2e28])
+    found = operation.interval(Interval(*ends))
+    assert bool((found.lower <= -1).all()) and bool((found.upper >= 1).all())
+    assert bool(torch.isfinite(found.lower + found.upper).all())
