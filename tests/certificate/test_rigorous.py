@@ -81,7 +81,7 @@ def test_rows_that_rounding_takes_are_told(tmp_path: Path) -> None:
     graph = read_onnx(path).to(dtype=torch.float64)
     wide = Dataset(own.inputs, own.labels, "plane", "test", 3)
     batches = [(wide.inputs.double().reshape(60, *graph.input_shape), wide.labels)]
-    checker = Rigorous.of(path, EPS, None, deployed=True)
+    checker = Rigorous.of(path, EPS, None, deployed=True, seconds=0.3)
     plain, table = (
         certify(graph, batches, EPS, method="crown", clip=None, attack_steps=0, rigorous=r) for r in (None, checker)
     )
