@@ -17,6 +17,7 @@ PUBLIC = {
     "Graph": "ballproof.graph",
     "InputError": "ballproof.errors",
     "Interval": "ballproof.values",
+    "L0": "ballproof.problems",
     "L1": "ballproof.problems",
     "L2": "ballproof.problems",
     "Linf": "ballproof.problems",

@@ -155,3 +155,46 @@ def test_random_answers_are_refused_and_their_mean_is_attacked() -> None:
     assert torch.allclose(mean(x).detach(), exact, atol=0.15 * float(exact.abs().max()))
     found = run_attack(mean, x, mean(x).argmax(1), 0.1, steps=5)
     assert found.success.any() and torch.equal(mean(found.inputs).argmax(1), found.predictions)
+
+
+def test_our_networks_run_in_calls_like_those_of_cleverhans() -> None:
+    """A function of a model that calls `backward` through it, as its `fast_gradient_method` does."""
+
+    def fast_gradient_method(model_fn: nn.Module, x: Tensor, eps: float, norm: float) -> Tensor:
+        assert norm == np.inf
+        x = x.clone().detach().float().requires_grad_(True)
+        labels = model_fn(x).argmax(1)
+        nn.functional.cross_entropy(model_fn(x), labels).backward()
+        return (x + eps * x.grad.sign()).detach().clamp(0, 1)  # type: ignore[union-attr]
+
+    net, x = plane_net(1, torch.float32), inputs(12, 2, 2, torch.float32)
+    y = net(x).argmax(1)
+    points = fast_gradient_method(AsModule(net), x, 0.1, np.inf)
+    ours = run_attack(net, x, y, 0.1, method="fgsm", loss="cross-entropy")
+    assert torch.equal(points, ours.inputs) and all(p.grad is None for p in net.parameters())
+
+
+def test_an_attack_on_arrays_like_those_of_art_runs_both_ways() -> None:
+    """An estimator that switches modes and clears gradients as it likes, and speaks NumPy in float32."""
+
+    class Estimator:
+        def __init__(self, model: nn.Module) -> None:
+            self.model = model.to("cpu")
+
+        def loss_gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+            self.model.train(mode=True)
+            self.model.zero_grad()
+            points = torch.from_numpy(x).requires_grad_(True)
+            nn.functional.cross_entropy(self.model(points), torch.from_numpy(y)).backward()
+            return points.grad.numpy()  # type: ignore[union-attr]
+
+    def generate(model: nn.Module, x: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
+        step = eps * np.sign(Estimator(model).loss_gradient(x.astype(np.float32), y))
+        return np.clip(x + step, 0, 1).astype(np.float32)
+
+    net, x = plane_net(1, torch.float32).eval(), inputs(12, 2, 2, torch.float32)
+    y, ball = net(x).argmax(1), region("linf-clip", x, 0.1)
+    points = torch.from_numpy(generate(AsModule(net), x.numpy(), y.numpy(), 0.1))
+    found = Foreign(lambda m, x, y, eps: torch.from_numpy(generate(m, x.numpy(), y.numpy(), eps)))(net, ball, y)
+    assert torch.equal(found.success, net(points).argmax(1) != y) and found.success.any()
+    assert not net.training and all(p.grad is None for p in net.parameters())

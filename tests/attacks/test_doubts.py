@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ballproof.attacks import PGD
 from ballproof.attacks.doubts import Check, checks, random_search
+from ballproof.errors import InputError
 from ballproof.problems import ball
 
 NET, X = plane_net(1), inputs(30, 2, 2)
@@ -80,6 +81,11 @@ def test_the_search_without_gradients_finds_what_is_common_and_claims_nothing_el
     found = random_search(NET, region, Y, 100)
     white = PGD(restarts=5)(NET, region, Y).success
     assert found.any() and not found.all() and not (found & ~white).any()
+
+
+def test_pixels_are_not_asked_about() -> None:
+    with pytest.raises(InputError, match="PGD, which is weak in l0"):
+        checks(NET, X, Y, 1, "l0")
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])

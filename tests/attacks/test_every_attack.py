@@ -10,7 +10,9 @@ import torch
 from small_nets import REGIONS, inputs, label_margins, plane_net, region
 from torch import nn
 
-from ballproof.attacks import APGD, ATTACKS, BIM, CW, DDN, FAB, FGSM, PGD, Auto, Square, run_attack
+from ballproof.attacks import APGD, ATTACKS, BIM, CW, DDN, FAB, FGSM, PGD, Auto, Saliency, SparseRS, Square, Towards, run_attack
+from ballproof.attacks.goal import goal_of
+from ballproof.attacks.search import Task, diversified
 from ballproof.errors import InputError
 from ballproof.networks import as_graph
 from ballproof.problems import L1, L2, Linf, Property, classified_as
@@ -22,6 +24,7 @@ EVERY: list[Callable[..., Any]] = [
     BIM(steps=7, loss="cross-entropy", momentum=0.8),
     PGD(steps=7),
     PGD(steps=7, restarts=3, seed=5),
+    PGD(steps=7, restarts=2, diversify=2),
     PGD(steps=7, step_size=0.5, loss="cross-entropy", momentum=0.5, early_stop=False),
     APGD(steps=7, loss="dlr", targets=2),
     APGD(steps=7, loss="margin", early_stop=False),
@@ -157,7 +160,7 @@ def test_an_empty_batch_gives_an_empty_result() -> None:
 
 
 def test_every_registered_attack_is_in_the_list() -> None:
-    made = {type(a) for a in [*EVERY, *LIBRARIES, *EUCLIDEAN]}
+    made = {type(a) for a in [*EVERY, *LIBRARIES, *EUCLIDEAN, Saliency(), SparseRS()]}  # the last two: test_pixel_attacks.py
     assert {type(ATTACKS[name]()) for name in ATTACKS} <= made
     with pytest.raises(InputError):
         ATTACKS["pgd"](loss="hinge")
@@ -195,3 +198,53 @@ def test_every_example_has_its_own_radius(norm: Any) -> None:
         alone = BIM(steps=5)(net, norm(x[i : i + 1], float(eps[i])), y[i : i + 1])
         assert torch.allclose(alone.inputs[0], together.inputs[i], rtol=0, atol=1e-9)
     assert together.success.any() and not together.success.all() and torch.equal(together.inputs[0], x[0])
+
+
+@pytest.mark.parametrize(
+    "method", [PGD(steps=20, restarts=3), APGD(steps=20, loss="dlr"), BIM(loss="cross-entropy")], ids=naming
+)
+def test_a_targeted_attack_reaches_its_class_and_no_other_counts(method: Any) -> None:
+    net, x = plane_net(1), inputs(30, 2, 2)
+    y = net(x).argmax(1)
+    free, all_ = method(net, region("linf-clip", x, 0.12), y).success, torch.zeros(30, dtype=torch.bool)
+    for aim in range(3):
+        found = run_attack_towards(net, x, aim, method)
+        said = net(found.inputs)
+        assert torch.equal(found.success, said.argmax(1) == aim) and torch.equal(
+            found.margins, -label_margins(said, 0 * y + aim)
+        )
+        assert found.success[y == aim].all() and not found.success.all()
+        all_ |= found.success & (y != aim)
+    assert (all_ & free).sum() >= all_.sum() - 1 and (all_ | ~free).sum() >= 29  # some class is reached where the label is lost
+
+
+def run_attack_towards(net: nn.Module, x: torch.Tensor, aim: int, method: Any) -> Any:
+    return method(net, region("linf-clip", x, 0.12), Towards(torch.full((len(x),), aim)))
+
+
+def test_a_targeted_attack_on_a_linear_network_is_exact() -> None:
+    """Two classes: the answer 0 is reached where the margin of class 1 can be taken to zero."""
+    net, x = nn.Linear(2, 2).double(), inputs(40, 2, 5)
+    w = (net.weight[1] - net.weight[0]).detach()
+    margin = (net(x)[:, 1] - net(x)[:, 0]).detach()
+    found = run_attack(net, x, 0 * margin.long(), 0.05, clip=None, towards=0)
+    assert torch.equal(found.success, margin - 0.05 * w.abs().sum() <= 0)
+    assert torch.equal(
+        run_attack(net, x, 0 * margin.long(), 0.05, clip=None, towards=torch.zeros(40).long()).inputs, found.inputs
+    )
+    with pytest.raises(InputError, match="what is neither, or targeted, is attacked by `pgd`"):
+        run_attack(net, x, 0 * margin.long(), 0.05, method="square", towards=0)
+
+
+def test_diversified_starts_take_steps_as_long_as_the_radius_towards_random_outputs() -> None:
+    net, x = plane_net(1), inputs(6, 2, 2)
+    goal = goal_of(net(x).argmax(1), region("linf", x, 0.1), "margin")
+    task = Task(net, region("linf", x, 0.1), goal, torch.arange(6))
+    aims = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
+    leaf = x.clone().requires_grad_()
+    (uphill,) = torch.autograd.grad((aims * net(leaf)).sum(), leaf)
+    assert torch.allclose(diversified(task, x, aims, 1), x + 0.1 * uphill.sign())
+    assert torch.equal(diversified(task, x, aims, 0), x)
+    y = net(x).argmax(1)
+    still = PGD(steps=1, random_start=False, diversify=2, restarts=2, early_stop=False)
+    assert not torch.equal(still(net, task.region, y).inputs, PGD(steps=1, random_start=False)(net, task.region, y).inputs)

@@ -9,11 +9,20 @@ from torch import Tensor, nn
 
 from ballproof.attacks import ATTACKS, PGD, attack, named_attack, run_attack
 from ballproof.errors import InputError
+from ballproof.problems import ball
 
 
 def with_dropout() -> nn.Sequential:
     net = plane_net(1)
     return nn.Sequential(net[0], nn.BatchNorm1d(10, dtype=torch.float64), nn.ReLU(), nn.Dropout(0.5), net[2])
+
+
+PIXELS = ("saliency", "sparse-rs")
+
+
+def question(name: str) -> dict[str, object]:
+    """A ball that the attack takes."""
+    return {"eps": 1, "norm": "l0"} if name in PIXELS else {"eps": 0.1}
 
 
 @pytest.mark.parametrize("name", [a for a in sorted(ATTACKS) if a not in ("cw", "ddn", "auto")])
@@ -24,7 +33,7 @@ def test_the_module_is_left_as_it_was(name: str, training: bool) -> None:
     flags = [m.training for m in net.modules()]
     before = {k: v.clone() for k, v in net.state_dict().items()}
     net[0].weight.grad = torch.ones_like(net[0].weight)
-    run_attack(net, x, torch.zeros(6, dtype=torch.long), eps=0.1, method=name)
+    run_attack(net, x, torch.zeros(6, dtype=torch.long), method=name, **question(name))  # type: ignore[arg-type]
     assert [m.training for m in net.modules()] == flags
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
     assert torch.equal(net[0].weight.grad, torch.ones_like(net[0].weight))
@@ -60,14 +69,14 @@ def test_torch_is_left_as_it_was(name: str) -> None:
     torch.manual_seed(7)
     state = torch.get_rng_state()
     with torch.no_grad():
-        found = run_attack(net, x, y, eps=0.1, method=name)
+        found = run_attack(net, x, y, method=name, **question(name))  # type: ignore[arg-type]
         assert not torch.is_grad_enabled()
     assert torch.is_grad_enabled() and torch.equal(torch.get_rng_state(), state)
     assert torch.equal(x, kept) and x.grad is None
     assert not found.inputs.requires_grad and not found.margins.requires_grad
     with torch.inference_mode():
-        again = run_attack(net, inputs(6, 2, 1), y.clone(), eps=0.1, method=name)
-        third = ATTACKS[name]()(net, region("linf-clip", kept, 0.1), y)
+        again = run_attack(net, inputs(6, 2, 1), y.clone(), method=name, **question(name))  # type: ignore[arg-type]
+        third = ATTACKS[name]()(net, ball(question(name).get("norm", "linf"), kept, question(name)["eps"], (0, 1)), y)  # type: ignore[arg-type]
     assert torch.equal(again.inputs, found.inputs) and torch.equal(third.inputs, found.inputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from ballproof.bounds import margins
+from ballproof.cli import main
 from ballproof.data import Dataset, load
 from ballproof.errors import InputError, SoundnessError
 from ballproof.evaluate import CertifySettings, certify
@@ -94,6 +96,17 @@ def test_an_unsound_bound_raises_the_alarm(network: nn.Module, digits: Dataset, 
     monkeypatch.setattr(module, "margins", lambda *a, **k: torch.ones(len(a[1].box().lower), 9))
     with pytest.raises(SoundnessError, match="certified and yet broken"):
         certify(network, digits, settings=CertifySettings(eps=0.5, attack_steps=5))
+
+
+def test_the_command_prints_no_table_in_which_less_stands_the_attack_than_is_certified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules[certify.__module__], "margins", lambda *a, **k: torch.ones(len(a[1].box().lower), 9))
+    asked = "--data digits --eps 0.5 --limit 12 --attack-steps 5".split()
+    assert main(["certify", "digits-robust", *asked, "--out", str(tmp_path / "run")]) == 3
+    said = capsys.readouterr()
+    assert re.match(r"ballproof: SoundnessError: examples \[(\d+, ){11}\d+\] are certified and yet broken", said.err)
+    assert "accuracy" not in said.out and not (tmp_path / "run" / "results.json").exists()
 
 
 def test_a_twin_that_breaks_what_is_certified_raises_the_alarm(network: nn.Module, digits: Dataset, tmp_path: Path) -> None:

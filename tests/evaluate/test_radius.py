@@ -6,17 +6,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ballproof.cli import main
+from ballproof.data import load
 from ballproof.errors import InputError, SoundnessError
-from ballproof.evaluate import radius
+from ballproof.evaluate import load_model, radius
 from ballproof.evaluate.radius import RadiusSettings, radii, totals
 
-PLAIN = RadiusSettings(clip=None, largest=2.0, attack_settings={"steps": 20})
+PLAIN = RadiusSettings(clip=None, largest=2.0, attack="pgd", attack_settings={"steps": 20})
 
 
 def plane() -> tuple[nn.Linear, Tensor, Tensor, Tensor]:
@@ -43,6 +45,21 @@ def test_both_sides_meet_the_closed_form() -> None:
     told = totals(rows, PLAIN)
     assert told["clean_accuracy"] == pytest.approx(6 / 7) and told["unbroken"] == 0
     assert told["certified_mean"] == pytest.approx(float(certified.mean()))
+
+
+def test_pixels_of_a_linear_network() -> None:
+    """Both sides are exact: a pixel lowers the margin by the larger of c x and c (x - 1)."""
+    net, x, _, _ = plane()
+    net.bias.data[0] += 2
+    y = net(x).argmax(1)
+    y[0] = 1 - y[0]
+    c = (net.weight[y] - net.weight[1 - y]).detach()
+    margin = (net(x).gather(1, y[:, None]) - net(x).gather(1, 1 - y[:, None])).detach()
+    down = margin - torch.maximum(c * x, c * (x - 1)).sort(1, descending=True).values.cumsum(1)
+    exact = torch.where((down <= 0).any(1), (down <= 0).double().argmax(1) + 1, 6)
+    rows = radii(net, [(x, y)], RadiusSettings(norm="l0", attack="auto", attack_settings={"queries": 20}, largest=5))
+    assert [r["attacked"] for r in rows] == [0, *[float(e) if e < 6 else None for e in exact[1:]]]
+    assert [r["certified"] for r in rows] == [0, *[float(e) - 1 for e in exact[1:]]] and len(exact[1:].unique()) > 1
 
 
 def test_what_is_not_broken_up_to_the_largest_radius_is_certified_there() -> None:
@@ -89,3 +106,31 @@ def test_the_command_attack_says_what_broke_each_example(tmp_path: Path, capsys:
     assert [c["name"] for c in told["checks"]] == ["eps", "steps", "restarts", "black-box", "gradients", "saturation"]
     assert main(["attack", "digits-robust", "--data", "digits", "--eps", "0.1", "--attack", "fgsm", "--steps", "3"]) == 2
     assert "`fgsm` has no setting `steps`" in capsys.readouterr().err
+
+
+def test_the_command_attack_moves_pixels_and_heads_for_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", "digits", "--limit", "30", "--json", "--out"]
+    pixels = ["attack", "digits-robust", "--eps", "2", "--norm", "l0", "--attack", "auto", "--queries", "20", *data]
+    assert main([*pixels, str(tmp_path / "l0")]) == 0
+    said = capsys.readouterr().out
+    assert "l0 ball of radius 2 pixels" in said
+    told, points = json.loads(said.splitlines()[-1]), np.load(tmp_path / "l0" / "adversarial.npz")
+    x = load("digits", "test").inputs[:30].numpy()
+    assert told["norm"] == "l0" and ((points["inputs"] != x).sum((1, 2, 3)) <= 2).all() and 0 < told["attacked_accuracy"] < 1
+
+    data[3] = "120"
+    assert main(["attack", "digits-robust", "--eps", "0.2", "--towards", "8", *data, str(tmp_path / "t")]) == 0
+    said = capsys.readouterr().out
+    told, rows = json.loads(said.splitlines()[-1]), pq.read_table(tmp_path / "t" / "results.parquet").to_pylist()
+    assert "not made a 8" in said and told["n"] == len(rows) < 120 and 0 < told["attacked_accuracy"] < 1
+    assert all(r["broken"] == (r["prediction"] == 8) and r["label"] != 8 for r in rows)
+    whole = load("digits", "test").subset(range(120))
+    clean = load_model("digits-robust", whole)(whole.inputs).argmax(1)[whole.labels != 8].tolist()
+    assert [r["by"] for r in rows if r["broken"]] == [
+        "clean" if c == 8 else "pgd" for c, r in zip(clean, rows, strict=True) if r["broken"]
+    ]
+    assert any(not r["correct"] and r["by"] == "pgd" for r in rows)  # wrong already, and yet it had to be brought there
+    assert main(["attack", "digits-robust", "--eps", "0.2", "--towards", "10", *data, str(tmp_path / "u")]) == 2
+    assert "`towards` is 10, digits has the classes 0 to 9" in capsys.readouterr().err
+    assert main([*pixels[:5], "l0", "--checks", *data, str(tmp_path / "u")]) == 2
+    assert "weak in l0" in capsys.readouterr().err and not (tmp_path / "u").exists()

@@ -215,4 +215,6 @@ def test_the_report_tells_the_probability_and_never_speaks_of_a_proof(trained: P
     assert main(["report", *map(str, runs), "--out", str(page)]) == 0
     text = page.read_text()
     assert text.count("with probability at least 0.999 over the draws") == 2 and "radius (l2)" in text
-    assert "noisy copies" in text and "proven" not in text.split("<h2")[1]
+    assert (
+        text.count("Certified accuracy against radius") == 1 and "noisy copies" in text and "proven" not in text.split("<h2")[1]
+    )

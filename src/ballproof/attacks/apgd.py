@@ -9,14 +9,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ballproof.attacks.asking import Network, ask, chunks
+from ballproof.attacks.asking import Network, chunks
 from ballproof.attacks.findings import Findings
-from ballproof.attacks.goal import Misclassify, Target
+from ballproof.attacks.goal import Target
+from ballproof.attacks.heads import heads
 from ballproof.attacks.result import AttackResult
 from ballproof.attacks.search import Task, attacked
 from ballproof.attacks.settings import known_loss, whole
-from ballproof.attacks.space import reach, start, useful
-from ballproof.errors import InputError
+from ballproof.attacks.space import reach, useful
 from ballproof.problems import Region
 from ballproof.problems.region import across
 
@@ -118,29 +118,14 @@ class Walkers:
 
 def _hunt(settings: APGD, task: Task, findings: Findings) -> None:
     generator = torch.Generator().manual_seed(settings.seed)
-    heads = _heads(settings, task)
+    turns = heads(settings.targets, task, settings.batch_size)
     for _ in range(settings.restarts):
-        for targets in heads:
+        for targets in turns:
             points = task.region.sample(generator)
             pending = findings.unbroken() if settings.early_stop else task.index
             aimed = task if targets is None else task.aimed(targets)
             for places in chunks(pending, settings.batch_size):
                 walk(aimed[places], points[places], settings, findings)
-
-
-def _heads(settings: APGD, task: Task) -> list[Tensor] | list[None]:
-    """The classes `(batch,)` that are headed for one after the other; None stands for any."""
-    if not settings.targets:
-        return [None]
-    if not isinstance(task.goal, Misclassify):
-        raise InputError(f"`targets` = {settings.targets} needs labels; a `Property` is attacked with `targets=0`")
-    if not len(task.index):
-        return [None]
-    center = start(task.region)
-    outputs = torch.cat([ask(task.network, center[places]) for places in chunks(task.index, settings.batch_size)])
-    others = outputs.scatter(1, task.goal.labels[:, None], -torch.inf)
-    count = min(settings.targets, outputs.shape[1] - 1)
-    return list(others.topk(count, dim=1).indices.unbind(1))
 
 
 def walk(task: Task, points: Tensor, settings: APGD, findings: Findings) -> None:

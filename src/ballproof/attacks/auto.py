@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ballproof.attacks.apgd import APGD
 from ballproof.attacks.asking import Network
@@ -11,15 +11,16 @@ from ballproof.attacks.goal import Misclassify, Target, goal_of
 from ballproof.attacks.libraries import FAB, Square, needed
 from ballproof.attacks.recheck import recheck
 from ballproof.attacks.result import AttackResult
+from ballproof.attacks.saliency import Saliency
 from ballproof.attacks.settings import whole
 from ballproof.attacks.space import start
+from ballproof.attacks.sparse_rs import SparseRS
 from ballproof.errors import InputError
 from ballproof.problems import Region
+from ballproof.problems.ball import BALLS
 
 if TYPE_CHECKING:
     from ballproof.attacks.registry import Attack
-
-NORMS = ("linf", "l2", "l1")
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,10 @@ class Auto:
     """The ensemble that the field calls AutoAttack, standard version: nothing of it has to be chosen.
 
     In turn: `apgd-ce` (`APGD` on the cross-entropy), `apgd-t` (`APGD` on the targeted DLR loss), `fab-t` (`FAB`), `square`
-    (`Square`). `by` of the result says which broke an example. Needs the extra `attacks`, labels, and a ball of Linf, L2 or L1.
-    An example that is left standing is not proven to stand. Price of one: about `steps * (1 + 2 * targets)` passes forward
-    and backward, and `queries` forward.
+    (`Square`). For balls of L0, for which the standard names none: `saliency` (`Saliency`) and `sparse-rs` (`SparseRS`), both
+    our own. `by` of the result says which broke an example. Needs labels and a ball, and for other balls than L0 the extra
+    `attacks`. An example that is left standing is not proven to stand. Price of one: about `steps * (1 + 2 * targets)` passes
+    forward and backward, and `queries` forward; of L0: `eps * targets * 12 + queries`.
     """
 
     steps: int = 100
@@ -42,28 +44,29 @@ class Auto:
         for name, least in (("steps", 1), ("targets", 1), ("queries", 1), ("seed", 0), ("batch_size", 1)):
             whole(name, getattr(self, name), least)
 
-    @property
-    def members(self) -> dict[str, Attack]:
+    def members(self, norm: str) -> dict[str, Attack]:
         """The attacks by name, in the order in which they get their turns."""
-        rest = {"seed": self.seed, "batch_size": self.batch_size}
+        rest: dict[str, Any] = {"seed": self.seed, "batch_size": self.batch_size}
+        if norm == "l0":
+            return {"saliency": Saliency(targets=self.targets, **rest), "sparse-rs": SparseRS(self.queries, **rest)}
         return {
-            "apgd-ce": APGD(self.steps, seed=self.seed, batch_size=self.batch_size),
-            "apgd-t": APGD(self.steps, loss="dlr", targets=self.targets, seed=self.seed, batch_size=self.batch_size),
+            "apgd-ce": APGD(self.steps, **rest),
+            "apgd-t": APGD(self.steps, loss="dlr", targets=self.targets, **rest),
             "fab-t": FAB(self.steps, self.targets, **rest),
             "square": Square(self.queries, **rest),
         }
 
     def __call__(self, network: Network, region: Region, target: Target) -> AttackResult:
-        for package in ("pyautoattack.fab_pt", "pyautoattack.square"):
-            needed(package)
         goal = goal_of(target, region, "margin")
-        if not isinstance(goal, Misclassify) or region.norm not in NORMS:
-            raise InputError(f"`auto` needs labels and a ball of {', '.join(NORMS)}; attack a `Property` or a `Box` with `pgd`")
+        if not isinstance(goal, Misclassify) or region.norm not in BALLS:
+            raise InputError(f"`auto` needs labels and a ball of {', '.join(BALLS)}; attack what is neither with `pgd`")
+        for package in () if region.norm == "l0" else ("pyautoattack.fab_pt", "pyautoattack.square"):
+            needed(package)
         points = start(region).clone()
         found = recheck(network, region, goal, points, self.batch_size)
         by = ["clean" if broken else "" for broken in found.success]
         margins, open_ = found.margins.clone(), (~found.success).nonzero().squeeze(1)
-        for name, member in self.members.items():
+        for name, member in self.members(region.norm).items():
             if not len(open_):
                 break
             part = member(network, region[open_], goal.labels[open_])

@@ -101,7 +101,9 @@ def borrowed(network: Network, region: Region, target: Target, call: Call, seed:
 
     def hunt(task: Task, findings: Findings) -> None:
         if not isinstance(task.goal, Misclassify) or not isinstance(task.region, Centered):
-            raise InputError("attacks of other libraries need labels and a ball; a `Property` or a `Box` is attacked by `pgd`")
+            raise InputError(
+                "attacks of other libraries need labels and a ball; what is neither, or targeted, is attacked by `pgd`"
+            )
         radii = _radii(task.region)
         model = AsModule(task.network, task.region.dtype)
         for eps in radii[findings.unbroken()].unique().tolist():

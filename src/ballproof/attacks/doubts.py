@@ -16,6 +16,7 @@ from ballproof.attacks.goal import Misclassify, goal_of
 from ballproof.attacks.pgd import PGD
 from ballproof.attacks.search import Task, attacked
 from ballproof.attacks.space import start
+from ballproof.errors import InputError
 from ballproof.problems import Region, ball
 from ballproof.problems.region import across
 
@@ -64,6 +65,7 @@ def checks(
     should not be believed, not that it is wrong; ok means that these signs are missing, not that the network is robust.
     Examples that are wrong already are left out.
     """
+    checkable(norm)
     refuse_random(network, x[:8])
     region = ball(norm, x, eps, clip)
     with torch.no_grad(), evaluating(network):
@@ -77,6 +79,12 @@ def checks(
     found = [_radii(network, region, y, walk), _steps(*looked, walk), _restarts(*looked, walk)]
     found.append(_black_box(*looked, walk, queries))
     return found + _slopes(*looked, loss)
+
+
+def checkable(norm: str) -> None:
+    """Raises `InputError` for L0, where PGD is too weak to be asked."""
+    if norm == "l0":
+        raise InputError("`checks` ask PGD, which is weak in l0: take linf, l2 or l1, and compare `saliency` with `sparse-rs`")
 
 
 def _radii(network: Network, region: Region, y: Tensor, walk: PGD) -> Check:

@@ -14,8 +14,17 @@ from ballproof.errors import InputError
 from ballproof.problems import Label, Property, Region
 
 LOSSES = ("margin", "cross-entropy", "dlr")
-Target: TypeAlias = Property | Label | Tensor
-"""What must hold: a `Property`, `classified_as(labels)`, or the right labels `(batch,)` themselves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Towards:
+    """That the network is brought to answer `classes (batch,)`, no other class will do."""
+
+    classes: Tensor
+
+
+Target: TypeAlias = Property | Label | Tensor | Towards
+"""What must hold: a `Property`, `classified_as(labels)`, or the right labels `(batch,)` themselves; or `Towards(classes)`."""
 
 
 class Goal(ABC):
@@ -43,7 +52,34 @@ class Goal(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Misclassify(Goal):
+class Labelled(Goal):
+    """What the goals about a class of each example share: `labels (batch,)`, and the loss that a search descends on."""
+
+    labels: Tensor
+    loss: str = "margin"
+
+    def broken(self, outputs: Tensor) -> Tensor:
+        return self.margins(outputs) <= 0
+
+    def lead(self, outputs: Tensor) -> Tensor:
+        """By how much the class of `labels` exceeds the largest other one."""
+        column = self.column(outputs)
+        own = outputs.gather(1, column).squeeze(1)
+        return own - outputs.scatter(1, column, -torch.inf).max(dim=1).values
+
+    def column(self, outputs: Tensor) -> Tensor:
+        if outputs.ndim != 2:
+            raise InputError(f"labels need outputs (batch, classes), the network gives {tuple(outputs.shape)}")
+        classes = outputs.shape[1]
+        if classes < 2:
+            raise InputError(f"labels need a network with 2 outputs or more, this has {classes}; attack a `Property`")
+        if bool((self.labels >= classes).any()):
+            raise InputError(f"`labels` holds {int(self.labels.max())}, the network has the classes 0 to {classes - 1}")
+        return self.labels[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Misclassify(Labelled):
     """Another class than `labels (batch,)` scores at least as high, so that the label is no longer the only answer.
 
     The margin is `z_y - max_{j != y} z_j`; a tie (margin 0) breaks the label, as no proof `margin > 0` can stand there.
@@ -52,25 +88,18 @@ class Misclassify(Goal):
     change with their scale; of networks with too few classes for the spread (3, or 4 with targets) it is the plain margin.
     """
 
-    labels: Tensor
-    loss: str = "margin"
     targets: Tensor | None = None
 
     def margins(self, outputs: Tensor) -> Tensor:
-        column = self._column(outputs)
-        own = outputs.gather(1, column).squeeze(1)
-        return own - outputs.scatter(1, column, -torch.inf).max(dim=1).values
-
-    def broken(self, outputs: Tensor) -> Tensor:
-        return self.margins(outputs) <= 0
+        return self.lead(outputs)
 
     def descent(self, outputs: Tensor) -> Tensor:
-        self._column(outputs)
+        self.column(outputs)
         if self.loss == "cross-entropy":
             if self.targets is None:
                 return -functional.cross_entropy(outputs, self.labels, reduction="none")
             return functional.cross_entropy(outputs, self.targets, reduction="none")
-        return self._towards(outputs) / (self._spread(outputs) if self.loss == "dlr" else 1)
+        return self._towards(outputs) / (spread(outputs, 3 if self.targets is None else 4) if self.loss == "dlr" else 1)
 
     def headed(self, targets: Tensor) -> Misclassify:
         """The same goal, with a search that heads for these classes."""
@@ -86,23 +115,33 @@ class Misclassify(Goal):
         own, other = (outputs.gather(1, chosen[:, None]).squeeze(1) for chosen in (self.labels, self.targets))
         return own - other
 
-    def _spread(self, outputs: Tensor) -> Tensor | float:
-        """z_1 - z_3 of the sorted logits, with targets z_1 - (z_3 + z_4) / 2; never 0."""
-        least = 3 if self.targets is None else 4
-        if outputs.shape[1] < least:
-            return 1.0
-        top = outputs.topk(least, dim=1).values
-        return (top[:, 0] - top[:, 2:].mean(1)).clamp_min(torch.finfo(outputs.dtype).tiny ** 0.5)
 
-    def _column(self, outputs: Tensor) -> Tensor:
-        if outputs.ndim != 2:
-            raise InputError(f"labels need outputs (batch, classes), the network gives {tuple(outputs.shape)}")
-        classes = outputs.shape[1]
-        if classes < 2:
-            raise InputError(f"labels need a network with 2 outputs or more, this has {classes}; attack a `Property`")
-        if bool((self.labels >= classes).any()):
-            raise InputError(f"`labels` holds {int(self.labels.max())}, the network has the classes 0 to {classes - 1}")
-        return self.labels[:, None]
+@dataclass(frozen=True, eq=False)
+class Reach(Labelled):
+    """The class of `labels (batch,)` scores at least as high as every other: a targeted attack; a tie counts as reached.
+
+    The margin is `max_{j != t} z_j - z_t`; `dlr` is it in units of the spread of the four largest logits.
+    """
+
+    def margins(self, outputs: Tensor) -> Tensor:
+        return -self.lead(outputs)
+
+    def descent(self, outputs: Tensor) -> Tensor:
+        self.column(outputs)
+        if self.loss == "cross-entropy":
+            return functional.cross_entropy(outputs, self.labels, reduction="none")
+        return self.margins(outputs) / (spread(outputs, 4) if self.loss == "dlr" else 1)
+
+    def __getitem__(self, index: Tensor) -> Reach:
+        return Reach(self.labels[index], self.loss)
+
+
+def spread(outputs: Tensor, least: int) -> Tensor | float:
+    """The largest logit minus the mean of the third up to number `least`; never 0; 1 where there are fewer classes."""
+    if outputs.shape[1] < least:
+        return 1.0
+    top = outputs.topk(least, dim=1).values
+    return (top[:, 0] - top[:, 2:].mean(1)).clamp_min(torch.finfo(outputs.dtype).tiny ** 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +172,12 @@ def goal_of(target: Target, region: Region, loss: str) -> Goal:
         if loss != "margin":
             raise InputError(f"`loss` = {loss!r} needs labels; a `Property` is attacked with `loss='margin'`")
         return Violate(target)
-    labels = torch.as_tensor(target.labels if isinstance(target, Label) else target, device=region.device)
+    plain = target.classes if isinstance(target, Towards) else target.labels if isinstance(target, Label) else target
+    labels = torch.as_tensor(plain, device=region.device)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise InputError(f"`labels` must be whole numbers, got {labels.dtype}")
     if labels.shape != (region.batch,):
         raise InputError(f"`labels` must have one entry for each of {region.batch} examples, got {tuple(labels.shape)}")
     if bool((labels < 0).any()):
         raise InputError(f"`labels` holds {int(labels.min())}, expected classes from 0 on")
-    return Misclassify(labels.long().clone(), loss)
+    return (Reach if isinstance(target, Towards) else Misclassify)(labels.long().clone(), loss)

@@ -26,13 +26,15 @@ class PGD:
     random_start: each restart starts at a random point of the region; else there is one walk, from the center.
     loss: `margin` (the margin itself), or with labels `cross-entropy` or `dlr` (the margin over the spread of the logits).
     momentum: the share in [0, 1) of the former direction that is kept (MI-FGSM, Dong et al. 2018).
+    diversify: how many steps each walk first takes towards random outputs, so that restarts spread in what the network says
+    and not in pixels alone (ODI, Tashiro et al. 2020; 2 there).
     seed: starts a generator of the attack's own; torch's global one is not touched.
     batch_size: how many examples are asked at once; results do not depend on it beyond rounding.
     early_stop: an example leaves the search with the first point that breaks it; without it every example is walked to
     the end and the worst point met is kept, as adversarial training wants it.
 
     Price of an example that withstands: `restarts * (steps + 1) + 2` forward and `restarts * steps` backward passes; of
-    one that is broken at the center: 2 forward passes.
+    one that is broken at the center: 2 forward passes. `diversify` adds as many of both to each restart.
     """
 
     steps: int = 40
@@ -44,8 +46,10 @@ class PGD:
     seed: int = 0
     batch_size: int = 1000
     early_stop: bool = True
+    diversify: int = 0
 
     def __post_init__(self) -> None:
+        whole("diversify", self.diversify, 0)
         whole("steps", self.steps, 1)
         whole("restarts", self.restarts, 1)
         whole("seed", self.seed, 0)
@@ -54,13 +58,13 @@ class PGD:
         known_loss(self.loss)
         if self.step_size is not None:
             positive("step_size", self.step_size)
-        if self.restarts > 1 and not self.random_start:
+        if self.restarts > 1 and not self.random_start and not self.diversify:
             raise InputError(f"`restarts` = {self.restarts} needs `random_start`: without it every restart is the same")
 
     def __call__(self, network: Network, region: Region, target: Target) -> AttackResult:
         step = 2.5 / self.steps if self.step_size is None else self.step_size
         chance = (self.restarts, self.random_start, self.momentum, self.seed)
-        plan = Plan(self.steps, step, *chance, self.batch_size, self.early_stop)
+        plan = Plan(self.steps, step, *chance, self.batch_size, self.early_stop, self.diversify)
         return attacked(network, region, target, self.loss, self.batch_size, partial(search, plan=plan))
 
 

@@ -15,6 +15,8 @@ from ballproof.attacks.goal import Target
 from ballproof.attacks.libraries import CW, DDN, FAB, Square
 from ballproof.attacks.pgd import BIM, FGSM, PGD
 from ballproof.attacks.result import AttackResult
+from ballproof.attacks.saliency import Saliency
+from ballproof.attacks.sparse_rs import SparseRS
 from ballproof.errors import InputError
 from ballproof.problems import Region
 
@@ -26,7 +28,19 @@ class Attack(Protocol):
 
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
-    {"pgd": PGD, "bim": BIM, "fgsm": FGSM, "apgd": APGD, "auto": Auto, "fab": FAB, "square": Square, "cw": CW, "ddn": DDN}
+    {
+        "pgd": PGD,
+        "bim": BIM,
+        "fgsm": FGSM,
+        "apgd": APGD,
+        "auto": Auto,
+        "saliency": Saliency,
+        "sparse-rs": SparseRS,
+        "fab": FAB,
+        "square": Square,
+        "cw": CW,
+        "ddn": DDN,
+    }
 )
 
 

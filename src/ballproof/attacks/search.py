@@ -29,6 +29,7 @@ class Plan:
     seed: int
     batch_size: int
     early_stop: bool = True
+    diversify: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +79,27 @@ def search(task: Task, findings: Findings, plan: Plan) -> None:
     generator = torch.Generator().manual_seed(plan.seed)
     for _ in range(plan.restarts):
         points = task.region.sample(generator) if plan.random_start else start(task.region)
+        aims = _aims(task, points, generator) if plan.diversify else points
         pending = findings.unbroken() if plan.early_stop else task.index
         for places in chunks(pending, plan.batch_size):
-            walk(task[places], points[places], plan, findings)
+            part = task[places]
+            walk(part, diversified(part, points[places], aims[places], plan.diversify), plan, findings)
+
+
+def diversified(task: Task, points: Tensor, aims: Tensor, steps: int) -> Tensor:
+    """The points after steps as long as the radius, uphill on `aims · outputs`, aims `(batch, outputs)` (Tashiro 2020)."""
+    for _ in range(steps):
+        with torch.enable_grad():
+            leaf = points.detach().requires_grad_()
+            uphill = slope((aims * ask(task.network, leaf).flatten(1)).sum(1), leaf)
+        points = task.region.project(points + reach(task.region) * task.region.step(uphill))
+    return points
+
+
+def _aims(task: Task, points: Tensor, generator: torch.Generator) -> Tensor:
+    """A random direction of the outputs for each example, uniform in [-1, 1]."""
+    count = ask(task.network, points[:1]).numel() if len(points) else 0
+    return (2 * torch.rand(len(points), count, generator=generator, dtype=points.dtype) - 1).to(points.device)
 
 
 def walk(task: Task, points: Tensor, plan: Plan, findings: Findings) -> None:

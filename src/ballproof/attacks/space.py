@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ballproof.problems import Region
+from ballproof.problems import L0, Region
 from ballproof.problems.centered import Centered
 
 
@@ -17,7 +17,11 @@ def start(region: Region) -> Tensor:
 
 
 def reach(region: Region) -> Tensor:
-    """How far a step of length 1 goes: eps of a ball, half the width of a `Box`; broadcasts to `(batch, *input)`."""
+    """How far a step of length 1 goes: eps of a ball, half the width of a `Box`, the width of the range for L0 (whose eps is a
+    number of pixels); broadcasts to `(batch, *input)`."""
+    if isinstance(region, L0):
+        low, high = region.range
+        return high - low
     return region.reach if isinstance(region, Centered) else region.box().radius
 
 
@@ -28,9 +32,9 @@ def useful(region: Region, points: Tensor, ascent: Tensor) -> Tensor:
     """
     if not isinstance(region, Centered) or region.clip is None:
         return ascent
-    box = region.box()
-    at_lower = (points <= box.lower) & (box.lower > region.center - region.reach)
-    at_upper = (points >= box.upper) & (box.upper < region.center + region.reach)
+    box, far = region.box(), torch.inf if isinstance(region, L0) else region.reach
+    at_lower = (points <= box.lower) & (box.lower > region.center - far)
+    at_upper = (points >= box.upper) & (box.upper < region.center + far)
     return ascent.masked_fill((at_lower & (ascent > 0)) | (at_upper & (ascent < 0)), 0)
 
 

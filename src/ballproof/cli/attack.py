@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -26,22 +26,28 @@ from ballproof.cli.common import (
 )
 from ballproof.cli.progress import progress, waiting
 
+if TYPE_CHECKING:
+    from ballproof.data import Dataset
+
 
 def attack(
     model: Annotated[str, Parameter(help="An ONNX file, a run folder, or module.py:function.")],
     *,
     data: str,
     eps: float,
-    norm: Literal["linf", "l2", "l1"] = "linf",
+    norm: Annotated[Literal["linf", "l2", "l1", "l0"], Parameter(help="l0: eps is a number of pixels.")] = "linf",
     attack: Annotated[
-        Literal["pgd", "bim", "fgsm", "apgd", "auto", "fab", "square", "cw", "ddn"],
+        Literal["pgd", "bim", "fgsm", "apgd", "auto", "saliency", "sparse-rs", "fab", "square", "cw", "ddn"],
         Parameter(help="auto: the standard ensemble; it, fab, square, cw and ddn need the extra `attacks`."),
     ] = "pgd",
+    towards: Annotated[int | None, Parameter(help="A class to be answered, instead of any wrong one.")] = None,
     steps: Annotated[int | None, Parameter(help="Default 40 for pgd and bim, 100 for apgd and auto.")] = None,
     step_size: Annotated[float | None, Parameter(help="In units of eps; default 2.5 / steps.")] = None,
     restarts: int | None = None,
-    targets: Annotated[int | None, Parameter(help="Classes that apgd, fab and auto head for in turn.")] = None,
-    queries: Annotated[int | None, Parameter(help="Of square and auto; default 5000.")] = None,
+    momentum: Annotated[float | None, Parameter(help="Of pgd and bim: the share of the former direction that is kept.")] = None,
+    diversify: Annotated[int | None, Parameter(help="Of pgd: steps towards random outputs at each start (ODI).")] = None,
+    targets: Annotated[int | None, Parameter(help="Classes that apgd, fab, saliency and auto head for in turn.")] = None,
+    queries: Annotated[int | None, Parameter(help="Of square, sparse-rs and auto.")] = None,
     loss: Annotated[Literal["margin", "cross-entropy", "dlr"] | None, Parameter(help="Of pgd, bim, fgsm and apgd.")] = None,
     checks: Annotated[
         bool,
@@ -65,6 +71,7 @@ def attack(
     Example: ballproof attack digits-robust --data digits --eps 0.06 --attack apgd --checks
     """
     from ballproof.attacks import named_attack
+    from ballproof.attacks.doubts import checkable
     from ballproof.attacks.doubts import checks as strength
     from ballproof.data import load
     from ballproof.evaluate import load_model
@@ -77,25 +84,31 @@ def attack(
     valid = (0.0, 1.0) if clip else None
     examples = limited(load(data, split, data_dir, fetch=download), limit)
     network = load_model(model, examples)
+    examples = examples if towards is None else others_than(towards, examples)
     asked_for = {
         "steps": steps,
         "step_size": step_size,
         "restarts": restarts,
+        "momentum": momentum,
+        "diversify": diversify,
         "targets": targets,
         "queries": queries,
         "loss": loss,
     }
     given = {k: v for k, v in asked_for.items() if v is not None}
     method = named_attack(attack, **given, **({} if attack == "fgsm" else {"seed": seed}))
-    ball(norm, examples.inputs[:1], eps, None)  # refuses a bad eps before anything is written
+    ball(norm, examples.inputs[:1], eps, valid)  # refuses a bad eps before anything is written
+    if checks:
+        checkable(norm)
     asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
+    asked |= {} if towards is None else {"towards": towards}
     run = Run.start(out, "attack", asked, resume=False) if out is not None else None
     if run:
         identify(run, [model], [network], examples)
     started = time.perf_counter()
     with progress(len(examples.labels), attack) as show:
         watch = lambda done: show(done, "")  # noqa: E731
-        found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch)
+        found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch, towards)
     told = {**found, "attack": attack, "eps": eps, "norm": norm, "seconds": time.perf_counter() - started}
     with waiting("checks") if checks else nullcontext():
         doubts = strength(network, examples.inputs, examples.labels, eps, norm, valid, loss or "margin", seed) if checks else []
@@ -103,11 +116,21 @@ def attack(
     if run:
         run.write_json("results.json", told)
         told |= reported(run)
+    stands = "attacked accuracy" if towards is None else f"not made a {towards}"
     lines = [
-        f"{told['n']} examples, {norm} ball of radius {eps} in the units of the data",
+        f"{told['n']} examples, {norm} ball of radius {eps:g} {'pixels' if norm == 'l0' else 'in the units of the data'}",
         f"clean accuracy     {100 * told['clean_accuracy']:6.2f} %",
-        f"attacked accuracy  {100 * told['attacked_accuracy']:6.2f} %   (what {method!r} could not break)",
+        f"{stands:<18} {100 * told['attacked_accuracy']:6.2f} %   (what {method!r} could not break)",
         "broken by           " + (", ".join(f"{name} {count}" for name, count in found["by"].items()) or "nothing"),
     ]
     lines += [rows_line(run), f"report: {told['report']}"] if run else []
     tell(json, told, lines + [str(check) for check in doubts])
+
+
+def others_than(towards: int, examples: Dataset) -> Dataset:
+    """The examples of other classes: those that can be brought to the class."""
+    from ballproof.errors import InputError
+
+    if not 0 <= towards < examples.classes:
+        raise InputError(f"`towards` is {towards}, {examples.name} has the classes 0 to {examples.classes - 1}")
+    return examples.subset((examples.labels != towards).nonzero().flatten().tolist())

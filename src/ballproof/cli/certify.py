@@ -51,7 +51,7 @@ def certify(
         tuple[str, ...], Parameter(negative="", show_default=False, help="Further stages of a cascade, asked in this order.")
     ] = (),
     method: Annotated[str, Parameter(help=METHOD_HELP)] = "dual",
-    norm: Literal["linf", "l2", "l1"] = "linf",
+    norm: Annotated[Literal["linf", "l2", "l1", "l0"], Parameter(help="l0: eps is a number of pixels.")] = "linf",
     clip: Clip = True,
     split: Literal["test", "train"] = "test",
     limit: Limit = 0,
@@ -70,7 +70,7 @@ def certify(
         switch("With --rigorous: for every float32 evaluation order, not only in real numbers."),
     ] = False,
     certificates: Annotated[
-        Path | None, Parameter(help="With --rigorous: write the property and the certificate of each certified example here.")
+        Path | None, Parameter(help="With --rigorous: write property and certificate of each proof.")
     ] = None,
     seed: int = 0,
     data_dir: DataDir = None,
@@ -180,12 +180,12 @@ def named(model: str) -> str:
 
 def _lines(told: dict[str, object], clip: bool, cascade: bool) -> list[str]:
     said = "the answering network stays so; no bound for the cascade" if cascade else "a lower bound"
-    cut = "cut with [0, 1]" if clip else "not cut"
+    cut, units = "cut with [0, 1]" if clip else "not cut", "pixels" if told["norm"] == "l0" else "the units of the data"
     share = {k: f"{100 * float(str(v)):.2f} %" for k, v in told.items() if k.endswith("_accuracy") and v is not None}
     attacked = share.get("attacked_accuracy")
     broken = f"{attacked:>9}   (an upper bound: what was not broken)" if attacked else "not measured"
     return [
-        f"{told['n']} examples, {told['norm']} ball of radius {told['eps']} in the units of the data, {cut}",
+        f"{told['n']} examples, {told['norm']} ball of radius {told['eps']} in {units}, {cut}",
         f"clean accuracy      {share['clean_accuracy']:>9}",
         f"attacked accuracy   {broken}",
         f"certified accuracy  {share['certified_accuracy']:>9}   ({said}: proven by `{told['method']}`)",

@@ -29,12 +29,14 @@ def radius(
     model: Annotated[str, Parameter(help="An ONNX file, a run folder, or module.py:function.")],
     *,
     data: str,
-    norm: Literal["linf", "l2", "l1"] = "linf",
+    norm: Annotated[Literal["linf", "l2", "l1", "l0"], Parameter(help="l0: radii are numbers of pixels.")] = "linf",
     method: Annotated[str, Parameter(help="A method of bounds, as in `certify`.")] = "crown",
-    attack: Annotated[Literal["pgd", "apgd", "auto", "fab", "cw", "ddn"], Parameter(help="As in `attack`.")] = "pgd",
+    attack: Annotated[
+        Literal["pgd", "apgd", "auto", "saliency", "sparse-rs", "fab", "cw", "ddn"], Parameter(help="As in `attack`.")
+    ] = "apgd",
     steps: Annotated[int | None, Parameter(help="Of the attack.")] = None,
     largest: Annotated[
-        float | None, Parameter(help="Radii above it are not looked at; default 0.5 (linf), 5 (l2), 50 (l1).")
+        float | None, Parameter(help="Radii above it are not looked at; default 0.5 (linf), 5 (l2), 50 (l1), 100 (l0).")
     ] = None,
     halvings: Annotated[int, Parameter(help="Rounds of bisection on either side.")] = 12,
     clip: Clip = True,
@@ -62,6 +64,7 @@ def radius(
     from ballproof.evaluate.radius import RadiusSettings, radii, totals
     from ballproof.evaluate.results import TOTALS, write_rows
     from ballproof.report.radii import radius_chart
+    from ballproof.report.section import unit
     from ballproof.runs import Run
 
     use_threads(threads)
@@ -73,7 +76,7 @@ def radius(
         method=method,
         attack=attack,
         attack_settings={"seed": seed, **({} if steps is None else {"steps": steps})},
-        largest={"linf": 0.5, "l2": 5.0, "l1": 50.0}[norm] if largest is None else largest,
+        largest={"linf": 0.5, "l2": 5.0, "l1": 50.0, "l0": 100.0}[norm] if largest is None else largest,
         halvings=halvings,
         batch=batch,
         memory=memory * 2**20,
@@ -90,7 +93,7 @@ def radius(
     chart = run.write_bytes("radii.svg", radius_chart(rows, settings.largest, norm).encode())
     told |= reported(run)
     lines = [
-        f"{told['n']} examples, {norm} balls in the units of the data, radii up to {settings.largest:g}",
+        f"{told['n']} examples, {norm} balls in {unit(norm)}, radii up to {settings.largest:g}",
         f"certified radius  mean {told['certified_mean']:.5f}, median {told['certified_median']:.5f}   (proven by `{method}`)",
         f"attacked radius   mean {told['attacked_mean']:.5f}, median {told['attacked_median']:.5f}   (found by {attack})",
         f"not broken        {told['unbroken']}",

@@ -68,7 +68,7 @@ def _load(name: str, split: str, data_dir: Path | str | None) -> Dataset:
         return readers[name](split, folder(name, data_dir))
     near = get_close_matches(name.lower(), NAMES, 1)
     hint = f"; did you mean `{near[0]}`?" if near else ""
-    raise InputError(f"`data` is {name!r}, expected one of {', '.join(NAMES)} a .npz file or a folder of images{hint}")
+    raise InputError(f"`data` is {name!r}, expected one of {', '.join(NAMES)}, a .npz file or a folder of images{hint}")
 
 
 def folder(name: str, data_dir: Path | str | None) -> Path:

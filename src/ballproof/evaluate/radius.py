@@ -39,7 +39,7 @@ class RadiusSettings:
     norm: str = "linf"
     clip: tuple[float, float] | None = (0.0, 1.0)
     method: str = "crown"
-    attack: str = "pgd"
+    attack: str = "apgd"
     attack_settings: dict[str, Any] = field(default_factory=dict)
     largest: float = 0.5
     halvings: int = 12
@@ -117,21 +117,24 @@ def largest_certified(graph: Graph, x: Tensor, y: Tensor, broken: Tensor, index:
     known = torch.isfinite(broken)
     beyond = broken * (1 + BEYOND) + 2 * rounding(ball(settings.norm, x, settings.largest, settings.clip))
     first = torch.where(known, beyond, torch.full_like(broken, settings.largest))
-    proven = _proven(graph, x, y, first, settings)
+    whole, least = settings.norm == "l0", 1.0 if settings.norm == "l0" else 0.0  # pixels are whole, and none moved is no ball
+    proven = torch.zeros_like(known)
+    asked = (first >= least).nonzero().squeeze(1)
+    proven[asked] = _proven(graph, x[asked], y[asked], first[asked], settings)
     wrong = (proven & known).nonzero().flatten().tolist()
     if wrong:
         named = [index[i] for i in wrong]
         raise SoundnessError(f"examples {named} are certified beyond a point that breaks them: a bound or the attack is wrong")
     low, high = torch.where(proven, first, 0.0), torch.where(known, broken, first)
     for _ in range(settings.halvings):
-        open_ = (low < high).nonzero().squeeze(1)
+        open_ = (low + least < high).nonzero().squeeze(1)
         if not len(open_):
             break
-        middle = (low + high) / 2
+        middle = ((low + high) / 2).floor() if whole else (low + high) / 2
         holds = torch.zeros_like(known)
         holds[open_] = _proven(graph, x[open_], y[open_], middle[open_], settings)
         low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
-    return low
+    return low.floor() if whole else low
 
 
 def _proven(graph: Graph, x: Tensor, y: Tensor, eps: Tensor, settings: RadiusSettings) -> Tensor:

@@ -2,6 +2,7 @@
 
 from ballproof.problems.ball import ball
 from ballproof.problems.box import Box
+from ballproof.problems.l0 import L0
 from ballproof.problems.l1 import L1
 from ballproof.problems.l2 import L2
 from ballproof.problems.label import Label, classified_as
@@ -11,6 +12,7 @@ from ballproof.problems.property import Property, linear_constraints
 from ballproof.problems.region import Region
 
 __all__ = [
+    "L0",
     "L1",
     "L2",
     "Box",

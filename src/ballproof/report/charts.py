@@ -112,17 +112,6 @@ def time_chart(seconds: list[float]) -> str:
     return svg(fig)
 
 
-def smoothed_chart(rows: list[dict[str, Any]], norm: str) -> str:
-    """The share of examples that are right with at least so large a radius."""
-    fig, axes = figure(4.6, 2.8)
-    radii = sorted(row["radius"] for row in rows if row["certified"])
-    shares = [100 * (len(radii) - i) / max(1, len(rows)) for i in range(len(radii) + 1)]
-    axes.step([0.0, *radii], shares, where="pre", color="#6b46c1", label="right, with a stated probability")
-    axes.set(xlabel=f"radius ({norm}, units of the data)", ylabel="examples, %", ylim=(0, 101), xlim=(0, None))
-    axes.legend(fontsize=7, loc="upper right")
-    return svg(fig)
-
-
 def layer_chart(layers: list[dict[str, Any]], methods: list[str]) -> str:
     """Width of the proven intervals in units of the sampled range, layer by layer."""
     fig, axes = figure(4.6, 2.8)

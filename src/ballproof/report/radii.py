@@ -1,4 +1,4 @@
-"""The section and the chart of radii: which share of the examples is robust up to which eps."""
+"""The section and the charts of radii: which share is robust up to which eps, proven or with a stated probability."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from ballproof.evaluate.results import TOTALS
 from ballproof.evaluate.rows import ROWS
 from ballproof.report.figures import figure, svg
-from ballproof.report.section import Figure, Headline, Kind, Section, Table
+from ballproof.report.section import Figure, Headline, Kind, Section, Table, unit
 from ballproof.report.times import time_figures, time_headline
 from ballproof.runs import Run
 
@@ -15,18 +15,29 @@ from ballproof.runs import Run
 def radius_chart(rows: list[dict[str, Any]], largest: float, norm: str) -> str:
     """An `<svg>` element: the share certified at each eps, the share not broken there, and between them what is not known."""
     fig, axes = figure(4.6, 2.8)
-    certified = sorted(r["certified"] for r in rows)
-    attacked = sorted(largest if r["attacked"] is None else r["attacked"] for r in rows)
-    count = max(1, len(rows))
-    shares = [100 * (count - i) / count for i in range(len(rows) + 1)]
-    for ends, color, name in (
+    attacked = [largest if r["attacked"] is None else r["attacked"] for r in rows]
+    for radii, color, name in (
         (attacked, "#c05621", "attacked (upper bound)"),
-        (certified, "#2b6cb0", "certified (lower bound)"),
+        ([r["certified"] for r in rows], "#2b6cb0", "certified (lower bound)"),
     ):
-        axes.step([0.0, *ends], shares, where="pre", color=color, label=name)
-    axes.set(xlabel=f"eps of the {norm} ball (units of the data)", ylabel="examples, %", ylim=(0, 101), xlim=(0, None))
+        axes.step(*stairs(radii, len(rows)), where="post", color=color, label=name)
+    axes.set(xlabel=f"eps of the {norm} ball ({unit(norm)})", ylabel="examples, %", ylim=(0, 101), xlim=(0, None))
     axes.legend(fontsize=7, loc="upper right")
     return svg(fig)
+
+
+def smoothed_chart(rows: list[dict[str, Any]], norm: str) -> str:
+    """An `<svg>` element: the share of examples that are right with a radius above each; wrong and abstained have none."""
+    fig, axes = figure(4.6, 2.8)
+    axes.step(*stairs([r["radius"] for r in rows if r["certified"]], len(rows)), where="post", color="#6b46c1")
+    label = f"radius of the {norm} ball ({unit(norm)})"
+    axes.set(xlabel=label, ylabel="right with that radius, %", ylim=(0, 101), xlim=(0, None))
+    return svg(fig)
+
+
+def stairs(radii: list[float], count: int) -> tuple[list[float], list[float]]:
+    """Places in order, and the percentage of `count` examples with a larger radius, from each place on to the next."""
+    return [0.0, *sorted(radii)], [100 * (len(radii) - i) / max(1, count) for i in range(len(radii) + 1)]
 
 
 def radii(run: Run) -> Section:
@@ -40,7 +51,7 @@ def radii(run: Run) -> Section:
         ("Network", str(asked["model"])),
         (
             "Radii",
-            f"of {norm} balls in the units of the data, up to {largest:g}, {'cut with [0, 1]' if asked['clip'] else 'not cut'}",
+            f"of {norm} balls in {unit(norm)}, up to {largest:g}, {'cut with [0, 1]' if asked['clip'] else 'not cut'}",
         ),
         (
             "Proof by",

@@ -6,7 +6,7 @@ from typing import Any
 
 from ballproof.evaluate.results import TOTALS
 from ballproof.evaluate.rows import ROWS
-from ballproof.report.charts import smoothed_chart
+from ballproof.report.radii import smoothed_chart
 from ballproof.report.sample import SAMPLE, accuracy
 from ballproof.report.section import Figure, Headline, Kind, Section, Table, percent
 from ballproof.report.times import time_figures, time_headline
