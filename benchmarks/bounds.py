@@ -168,7 +168,7 @@ def apart(name: str, method: str, asked: argparse.Namespace, who: str, repeats: 
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         options = ["--net", name, "--method", method, "--who", who, "--repeats", str(repeats), "--threads", str(asked.threads)]
         options += [] if asked.memory is None else ["--memory", str(asked.memory)]
-        subprocess.run([sys.executable, __file__, "--out", out.name, *options], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run([sys.executable, __file__, "--out", out.name, *options], check=True, stdout=subprocess.DEVNULL)
         return json.loads(Path(out.name).read_text())["rows"][0]  # type: ignore[no-any-return]
 
 

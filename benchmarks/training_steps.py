@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from ballproof.networks.architectures import build
 from ballproof.train import robust_loss
 from ballproof.train.config import TRAIN_METHODS, TrainConfig
+from ballproof.train.memory import keep_freed
 from ballproof.train.objective import objective
 
 
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=[m for m in TRAIN_METHODS if m not in ("sdp", "mmr")])
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    keep_freed()  # as every training does
     torch.manual_seed(0)
     module = build("wk-small", (1, 28, 28), 10)
     x, y = torch.rand(given.batch, 1, 28, 28), torch.randint(0, 10, (given.batch,))

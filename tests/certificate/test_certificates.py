@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import subprocess
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 
 from ballproof.certificate.check import main
+from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker.errors import NotModelledError, RefusedError
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.writer import write_certificate
 from ballproof.cli import main as cli
+from oracles.mutations import mutated
 from oracles.onnx_nets import dense, exact, write_dense, write_property
 
 LAYERS = dense(1, 3, 12, 12, 12, 2, size=1.6)
@@ -100,7 +102,7 @@ def test_no_mutation_makes_a_false_claim_pass(tmp_path: Path, proof: tuple[Path,
     header = lines[0].replace(read_cases(proof[2])[1], read_cases(false)[1])
     with pytest.raises(RefusedError, match="not proven"):
         check(packed(tmp_path / "m.gz", [header, *lines[1:]]), net, false)
-    for _ in range(300):
+    for _ in range(80):
         own = [header, *mutated(lines[1:], rng)]
         with pytest.raises(RefusedError):
             check(packed(tmp_path / "m.gz", own), net, false)
@@ -113,43 +115,12 @@ def test_mutations_of_a_good_proof_pass_or_are_refused_with_a_line(
     certificate, net, claim = proof
     lines, rng = unpacked(certificate), np.random.default_rng(1)
     refused = 0
-    for _ in range(300):
+    for _ in range(80):
         told = main([str(packed(tmp_path / "m.gz", mutated(lines, rng))), str(net), str(claim)])
         assert told in (0, 1)
         refused += told
         assert capsys.readouterr().out.startswith("refused: " if told else "proven: ")
-    assert refused > 150
-
-
-def mutated(lines: list[str], rng: np.random.Generator) -> list[str]:
-    """One change: a line dropped, doubled, swapped, cut short, or another word in it."""
-    found, at = list(lines), int(rng.integers(len(lines)))
-    words = [
-        "p",
-        "k 0 0x0p+0",
-        "c",
-        "s 0 0x0p+0",
-        "s 2 nan",
-        "s 1 inf",
-        "s 9 0x0p+0",
-        "s -1 0x0p+0",
-        "s 0 0x1p+99999",
-        "s 0 0x1p-1074",
-    ]
-    words += ["s 1 0x1p+300", "r 0", "r 1", "", "{}", "p p", "s", "\u0000", "s 0 1e400", '{"format": 1}', "9" * 5000]
-    match int(rng.integers(5)):
-        case 0:
-            del found[at]
-        case 1:
-            found.insert(at, found[int(rng.integers(len(lines)))])
-        case 2:
-            other = int(rng.integers(len(lines)))
-            found[at], found[other] = found[other], found[at]
-        case 3:
-            found = found[:at]
-        case _:
-            found[at] = words[int(rng.integers(len(words)))]
-    return found
+    assert refused > 40
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path, proof: tuple[Path, Path, Path]) -> None:
@@ -159,7 +130,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, proof: tuple[Path, Path, Path
         (tmp_path / "d.gz").write_bytes(content[:cut])
         with pytest.raises(RefusedError):
             check(tmp_path / "d.gz", *proof[1:])
-    for _ in range(60):
+    for _ in range(30):
         broken = bytearray(content)
         broken[int(rng.integers(10, len(content)))] ^= int(rng.integers(1, 256))
         (tmp_path / "d.gz").write_bytes(bytes(broken))
@@ -209,6 +180,20 @@ def test_verify_writes_a_certificate_and_check_reads_it(tmp_path: Path, capsys: 
     assert not (tmp_path / "none.gz").exists()
 
 
+@pytest.mark.parametrize("engine", ["milp", "smt"])
+def test_verdicts_of_other_engines_say_that_they_carry_no_certificate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
+) -> None:
+    net = write_dense(tmp_path / "net.onnx", dense(3, 2, 4, 2))
+    claim = write_property(tmp_path / "p.vnnlib", np.zeros(2), np.full(2, 0.1), 2, "(<= Y_0 -50)")
+    assert cli(["verify", str(net), str(claim), "--engine", engine, "--certificate", str(tmp_path / "c.gz")]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("unsat") and f"`{engine}` itself leaves no certificate" in told
+    assert check(tmp_path / "c.gz", net, claim).roots == 1  # the one that was searched for
+    assert cli(["verify", str(net), str(claim), "--engine", engine]) == 0
+    assert "certificate" not in capsys.readouterr().out
+
+
 def test_the_checker_needs_neither_torch_nor_the_rest_of_ballproof() -> None:
     text = "import sys, ballproof.certificate.check; print([m for m in sys.modules if m.startswith(('torch', 'ballproof'))])"
     found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
@@ -216,7 +201,20 @@ def test_the_checker_needs_neither_torch_nor_the_rest_of_ballproof() -> None:
     assert all(n == "ballproof" or n.startswith("ballproof.certificate") for n in names), names
 
 
+CORE = ("arithmetic", "certificate", "neurons", "point", "rounded", "tree", "check")
+
+
 def test_the_checker_is_short() -> None:
+    """Lines of code, without docstrings: what proves, and with it what reads networks and properties into what is proven."""
     folder = Path(__file__).parents[2] / "src" / "ballproof" / "certificate"
-    files = [*(folder / "checker").glob("*.py"), folder / "check.py"]
-    assert sum(bool(line.strip()) for f in files for line in f.read_text().splitlines()) < 1400
+    files = {f.stem: code_lines(f.read_text()) for f in [*(folder / "checker").glob("*.py"), folder / "check.py"]}
+    assert sum(files[name] for name in CORE) < 730
+    assert sum(files.values()) < 1530
+
+
+def code_lines(text: str) -> int:
+    told: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return sum(bool(x.strip()) and not x.strip().startswith("#") and i not in told for i, x in enumerate(text.splitlines(), 1))

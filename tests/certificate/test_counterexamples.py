@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ballproof.certificate.check import main
+from ballproof.certificate.checker.arithmetic import RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker.errors import RefusedError
 from ballproof.certificate.checker.point import check_file
 from ballproof.certificate.writer import write_certificate
 from ballproof.cli import main as cli

@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check
-from ballproof.certificate.checker.errors import NotModelledError, RefusedError
-from ballproof.certificate.checker.network import read_network
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.specification import read_cases
 from oracles.onnx_nets import dense, write_dense
 

@@ -10,14 +10,14 @@ import pytest
 
 from ballproof.certificate.by_neurons import neuron_lines
 from ballproof.certificate.check import main
-from ballproof.certificate.checker.arithmetic import Arithmetic
+from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check, roots
-from ballproof.certificate.checker.errors import RefusedError
-from ballproof.certificate.checker.network import read_network
 from ballproof.certificate.checker.neurons import prove, reading, values
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.writer import write_certificate
+from oracles.mutations import mutated
 from oracles.onnx_nets import dense, exact, in_float32, write_dense, write_property
 
 INPUTS = 14
@@ -96,7 +96,7 @@ def test_the_same_lines_never_prove_what_is_false(tmp_path: Path, proof: tuple[P
         with pytest.raises(RefusedError, match="not proven"):
             check(packed(tmp_path / "c.gz", false, net, lines), net, false, exact=fractions)
     rng = np.random.default_rng(0)
-    for _ in range(400):
+    for _ in range(100):
         with pytest.raises(RefusedError):
             check(packed(tmp_path / "c.gz", false, net, mutated(lines, rng)), net, false)
 
@@ -104,52 +104,11 @@ def test_the_same_lines_never_prove_what_is_false(tmp_path: Path, proof: tuple[P
 def test_mutations_of_a_good_proof_pass_or_are_refused(tmp_path: Path, proof: tuple[Path, Path, list[str]]) -> None:
     net, claim, lines = proof
     rng, passed = np.random.default_rng(1), 0
-    for _ in range(400):
+    for _ in range(100):
         told = main([str(packed(tmp_path / "c.gz", claim, net, mutated(lines, rng))), str(net), str(claim)])
         assert told in (0, 1)
         passed += not told
-    assert 0 < passed < 200
-
-
-def mutated(lines: list[str], rng: np.random.Generator) -> list[str]:
-    """One change: a line dropped, doubled, swapped or cut, or a word of it made another."""
-    found, at = list(lines), int(rng.integers(len(lines)))
-    words = found[at].split()
-    odd = [
-        "nan",
-        "inf",
-        "-1",
-        "0x1p+1000",
-        "-0x1p+1000",
-        "0x1p-1074",
-        "99",
-        "1e999",
-        "",
-        "q",
-        "n",
-        "g",
-        "p",
-        "k 0 0x0p+0",
-        "\u0663",
-    ]
-    match int(rng.integers(6)):
-        case 0:
-            del found[at]
-        case 1:
-            found.insert(at, found[int(rng.integers(len(lines)))])
-        case 2:
-            other = int(rng.integers(len(lines)))
-            found[at], found[other] = found[other], found[at]
-        case 3:
-            found[at] = " ".join(words[: int(rng.integers(len(words)))])
-        case 4:
-            words[int(rng.integers(len(words)))] = odd[int(rng.integers(len(odd)))]
-            found[at] = " ".join(words)
-        case _:
-            letters = list(found[at])
-            letters[int(rng.integers(len(letters)))] = chr(int(rng.integers(32, 127)))
-            found[at] = "".join(letters)
-    return [line.encode("ascii", "ignore").decode() for line in found]
+    assert 0 < passed < 60
 
 
 @pytest.mark.parametrize("deployed", [False, True])
@@ -185,7 +144,7 @@ def test_any_slopes_and_multipliers_give_values_below_the_truth(tmp_path: Path, 
 def _bounds(net, root, arithmetic):  # type: ignore[no-untyped-def]
     from ballproof.certificate.checker.neurons import Question
 
-    own = net.of(arithmetic.number)
+    own = net.of(arithmetic)
     asked = Question(arithmetic.number(root.question.rows), arithmetic.number(root.question.offsets), root.question.groups)
     return Bounds(own, arithmetic.number(root.low[None]), arithmetic.number(root.high[None]), arithmetic), asked
 

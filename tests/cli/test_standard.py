@@ -53,12 +53,23 @@ def test_assignments_as_files(network: str, tmp_path: Path, capsys: pytest.Captu
     assert tensors["X"].shape == (1, 2) and np.allclose(tensors["Y"][0, 0], abs(tensors["X"][0, 0]))
 
 
+def test_proofs_are_written_where_they_can_be(network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """tests/certificate/test_alethe.py checks them."""
+    asked = ["verify", query(tmp_path, 1.5), "--network", network, "--unsat-proofs", str(tmp_path / "proof.alethe")]
+    assert main(asked) == 0
+    assert capsys.readouterr().out == "unsat\n"
+    lines = (tmp_path / "proof.alethe").read_text().splitlines()
+    assert lines[-1].startswith("(step ") and "(cl) :rule resolution" in lines[-1]
+    query(tmp_path, 0.5)
+    (tmp_path / "proof.alethe").unlink()
+    assert main(asked) == 0 and not (tmp_path / "proof.alethe").exists()
+
+
 def test_what_the_standard_forbids_is_an_error(network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in (
         (["verify", query(tmp_path, 0.5, "float32"), "--network", network], "--as-real"),
         (["verify", query(tmp_path, 0.5)], "--network N=FILE"),
         (["verify", query(tmp_path, 0.5), "--network", network, "--network", network], "one network"),
-        (["verify", query(tmp_path, 0.5), "--network", network, "--unsat-proofs", "p"], "proofs"),
         (["verify", query(tmp_path, 0.5), "--network", network, "--timeout", "0"], "timeout"),
         (["check"], "proofs"),
     ):

@@ -26,18 +26,17 @@ def test_it_is_the_transposed_convolution(settings: tuple[tuple[int, int], ...],
     assert torch.allclose(found, wanted, atol=1e-12)
 
 
-def test_its_gradient_is_that_of_the_convolution() -> None:
+def test_its_gradients_are_those_of_finite_differences() -> None:
     cotangent = torch.randn(2, 3, 3, 4, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(3, 2, 3, 3, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda c: transposed(c, weight, (2, 1), (1, 0), (1, 1), (6, 6)), cotangent)
+    weight = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    for settings in (((2, 1), (1, 0), (1, 1), (6, 6)), ((1, 2), (0, 1), (2, 1), (7, 7))):
+        assert torch.autograd.gradcheck(lambda c, w, s=settings: transposed(c, w, *s), (cotangent, weight))
 
 
-def test_weights_that_learn_and_many_channels_take_the_librarys() -> None:
+def test_many_channels_and_groups_take_the_librarys() -> None:
     cotangent = torch.randn(2, 3, 4, 4)
     assert pays(cotangent, torch.randn(3, 4, 2, 2), 1) and not pays(cotangent, torch.randn(3, 5, 2, 2), 1)
-    assert not pays(cotangent, torch.randn(3, 2, 2, 2, requires_grad=True), 1) and not pays(
-        cotangent, torch.randn(3, 2, 2, 2), 3
-    )
+    assert not pays(cotangent, torch.randn(3, 2, 2, 2), 3)
 
 
 @pytest.mark.parametrize("example", AFFINE, ids=[f"{e.name}-{i}" for i, e in enumerate(AFFINE)])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,6 +38,20 @@ def write_dense(path: Path, layers: Layers) -> Path:
     ends = [("x", layers[0][0].shape[1]), ("y", layers[-1][0].shape[0])]
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, k]) for n, k in ends)
     model = helper.make_model(helper.make_graph(nodes, "net", [x], [y], constants), opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, path)
+    return path
+
+
+def write_nodes(path: Path, nodes: list[Any], shape: Sequence[int], weights: dict[str, np.ndarray], version: int = 13) -> Path:
+    """A graph from `x` of this shape to `y`."""
+    ends = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, shape),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
+    ]
+    constants = [numpy_helper.from_array(v, k) for k, v in weights.items()]
+    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
     model.ir_version = 8
     onnx.save(model, path)
     return path

@@ -138,7 +138,7 @@ def test_a_ball_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("norm", "told"), [("Linf", "did you mean `linf`"), ("l_2", "did you mean `l2`"), ("cube", "linf, l2, l1$")]
+    ("norm", "told"), [("Linf", "did you mean `linf`"), ("l_2", "did you mean `l2`"), ("cube", "linf, l2, l1, l0$")]
 )
 def test_an_unknown_norm_is_told_its_neighbour(norm: str, told: str) -> None:
     with pytest.raises(UnsupportedError, match=f"`norm` is '{norm}', expected one of.*{told}"):

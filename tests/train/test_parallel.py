@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,8 +49,33 @@ def test_two_processes_train_what_one_does(tmp_path: Path, method: str, capsys: 
         assert torch.allclose(value, two[name], atol=2e-4), name
     logs = [[json.loads(line) for line in (p / "log.jsonl").read_text().splitlines()] for p in (alone, both)]
     for a, b in zip(*logs, strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
         assert a["certified_error"] == pytest.approx(b["certified_error"], abs=0.08)
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_with_another_number_of_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two processes are killed after an epoch or more; one goes on to the losses that nobody disturbed."""
+    alone, cut = tmp_path / "alone", tmp_path / "cut"
+    asked = ["train", *ASKED, "--method", "interval", "--out"]
+    asked[asked.index("--epochs") + 1] = "12"
+    assert main([*asked, str(alone)]) == 0
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ballproof"]
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH", ""))))}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": around, "start_new_session": True}
+    both = subprocess.Popen([*run, *asked, str(cut)], **quiet)  # type: ignore[call-overload]
+    try:
+        while both.poll() is None and not (cut / "log.jsonl").is_file():
+            time.sleep(0.005)
+    finally:
+        os.killpg(both.pid, signal.SIGKILL)
+        both.wait()
+    done = len((cut / "log.jsonl").read_text().splitlines())
+    assert 0 < done < 12
+    assert main([*asked, str(cut), "--resume"]) == 0
+    capsys.readouterr()
+    logs = [[json.loads(line)["loss"] for line in (p / "log.jsonl").read_text().splitlines()] for p in (alone, cut)]
+    assert logs[0] == pytest.approx(logs[1], abs=1e-5)
 
 
 @pytest.mark.slow

@@ -195,6 +195,8 @@ class Backward:
 
     def _through_nonlinear(self, node: Node, operation: Nonlinear, cotangents: Cotangents) -> None:
         relaxation = self.relaxations[node.name]
+        if not relaxation.parallel:
+            cotangents = self._levelled(operation, cotangents)
         shapes = tuple(s for s, i in zip(self.graph.shapes(node), node.inputs, strict=True) if self.graph.node[i].varies)
         if relaxation.parallel and cotangents.shared:
             pulled = operation.pull_slopes(cotangents.lower, _queried(relaxation.lower, node), shapes)
@@ -209,6 +211,20 @@ class Backward:
         parents = [i for i in node.inputs if self.graph.node[i].varies]
         for parent, low, up in zip(parents, pulled, pulled_up, strict=True):
             self._send(parent, Cotangents(low, None if cotangents.upper is None else up))
+
+    def _levelled(self, operation: Nonlinear, cotangents: Cotangents) -> Cotangents:
+        """The cotangents without what is known of a sum of outputs, which is added to the offsets."""
+        level = operation.level(cotangents.lower)
+        if level is None:
+            return cotangents
+        self.offset_lower = self.offset_lower + level.flatten(2).sum(2)
+        lower = cotangents.lower - level
+        if cotangents.upper is None:
+            return Cotangents(lower, None)
+        above = level if cotangents.shared else operation.level(cotangents.upper)
+        assert above is not None
+        self.offset_upper = self.offset_upper + above.flatten(2).sum(2)
+        return Cotangents(lower, lower if cotangents.shared else cotangents.upper - above)
 
     def _add_offsets(self, cotangents: Cotangents, relaxation: Relaxation) -> None:
         low, up = relaxation.lower.offset, relaxation.upper.offset

@@ -7,7 +7,9 @@ One that fails is bounded anew with more steps, until it passes or time is over.
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,8 @@ from ballproof.certificate.checker.neurons import BATCH, FIRST, LEVELS, read_lea
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.graph import Graph, Node
 from ballproof.graph.prune import without_units
-from ballproof.operations import Role
+from ballproof.networks.onnx_file import read_onnx
+from ballproof.operations import Nonlinear, Role
 from ballproof.operations.linear import Linear
 from ballproof.operations.relu import Relu
 from ballproof.problems import Box, Property
@@ -39,14 +42,28 @@ GUARD, DIGITS = 1.25, 1e-7
 """What a leaf has to prove beyond zero: this share of what float32 costs the rows at the root, and of the rows themselves."""
 
 
-def neuron_lines(network: Network, root: Root, arithmetic: Arithmetic, seconds: float) -> list[str] | None:
-    """The lines of a proof of this box that the checker accepts; None where none is found in time, or the network is no chain
-    of layers and rectifiers whose layers are small enough as matrices."""
+def neuron_lines(
+    network: Network, root: Root, arithmetic: Arithmetic, seconds: float, path: Path | None = None
+) -> list[str] | None:
+    """The lines of a proof of this box that the checker accepts; None where none is found in time, or the search cannot be told
+    in the checker's rectifiers.
+
+    path: of the file, to search on its own graph where the network is no chain of layers that are small enough as matrices.
+    """
     clock = Clock(seconds)
-    graph = chain(network)
+    graph = chain(network) or (None if path is None else own_graph(network, path))
     if graph is None:
         return None
     return _Search(network, graph, root, arithmetic, clock).lines()
+
+
+def own_graph(network: Network, path: Path) -> Graph | None:
+    """The file's graph in double precision; None where its rectifiers are not those of the checker, one by one."""
+    graph = read_onnx(path).to(dtype=torch.float64)
+    bends = [n for n in graph.varying if isinstance(n.operation, Nonlinear)]
+    sizes = [n.size for n in network.nodes if n.kind == "Relu"]
+    fits = all(isinstance(n.operation, Relu) for n in bends) and [math.prod(n.shape) for n in bends] == sizes
+    return graph if fits and all(n.kind in ("input", "affine", "Relu") for n in network.nodes) else None
 
 
 def chain(network: Network) -> Graph | None:
@@ -54,9 +71,13 @@ def chain(network: Network) -> Graph | None:
     nodes, given = [Node("0", None, (), (network.nodes[0].size,), Role.INPUT)], {}
     for place, node in enumerate(network.nodes[1:], 1):
         sources = {p.source for p in node.parts}
-        if sources != {place - 1} or (node.kind == "relu" and not _whole(node.take, network.nodes[place - 1].size)):
+        if (
+            sources != {place - 1}
+            or node.kind not in ("affine", "Relu")
+            or (node.kind == "Relu" and not _whole(node.take, network.nodes[place - 1].size))
+        ):
             return None
-        if node.kind == "relu":
+        if node.kind == "Relu":
             nodes.append(Node(str(place), Relu(), (str(place - 1),), (node.size,), Role.NONLINEAR))
             continue
         if node.size * network.nodes[place - 1].size > LARGEST:
@@ -67,7 +88,7 @@ def chain(network: Network) -> Graph | None:
             nodes.append(Node(f"{place}.{name}", None, (), tuple(given[f"{place}.{name}"].shape), Role.CONSTANT))
         inputs = (str(place - 1), f"{place}.weight", f"{place}.bias")
         nodes.append(Node(str(place), Linear(), inputs, (node.size,), Role.AFFINE))
-    if network.output.node != len(network.nodes) - 1:
+    if network.output.node != len(network.nodes) - 1 or not _whole(network.output.index.ravel(), network.nodes[-1].size):
         return None
     return Graph(tuple(nodes), "0", str(len(network.nodes) - 1), given)
 
@@ -80,25 +101,27 @@ class _Search:
     def __init__(self, network: Network, graph: Graph, root: Root, arithmetic: Arithmetic, clock: Clock) -> None:
         self.question, self.clock = root.question, clock
         self.bounds = Bounds(network, root.low[None], root.high[None], arithmetic)
-        self.bends = {str(place): number for number, place in enumerate(self.bounds.arguments)}
-        intervals = self._intervals(network)
-        zero = {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0))[0] for n in self.bends}
+        nodes = [n for n in graph.varying if isinstance(n.operation, Nonlinear)]
+        self.bends = {n.name: number for number, n in enumerate(nodes)}
+        intervals = self._intervals(nodes)
+        zero = {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0)).flatten() for n in self.bends}
         graph, self.kept = without_units(graph, zero)
         self.intervals = {
             n: i if (k := self.kept.get(n)) is None else Interval(i.lower[:, k], i.upper[:, k]) for n, i in intervals.items()
         }
-        order = np.argsort(network.output.index.ravel())
-        rows = torch.from_numpy(root.question.rows[:, order].copy())[None]
+        rows = torch.from_numpy(root.question.rows.copy()).reshape(1, -1, *graph.output_shape)
         ends = torch.from_numpy(root.question.offsets - self._guard())[None]
         groups = tuple(int(g) for g in root.question.groups)
-        region = Box(torch.from_numpy(root.low)[None], torch.from_numpy(root.high)[None])
+        region = Box(*(torch.from_numpy(e).reshape(1, *graph.input_shape) for e in (root.low, root.high)))
         self.task = Task(graph, region, Property(rows, ends, groups), lambda points: None, clock)
 
-    def _intervals(self, network: Network) -> dict[str, Interval]:
-        """Of every node, those that the checker takes."""
-        ends = {str(p): (self.bounds.low[p], self.bounds.high[p]) for p in range(len(network.nodes))}
-        ends |= {str(network.nodes[p].parts[0].source): pair for p, pair in self.bounds.arguments.items()}
-        return {n: Interval(*(torch.from_numpy(e.copy()) for e in pair)) for n, pair in ends.items()}
+    def _intervals(self, nodes: list[Node]) -> dict[str, Interval]:
+        """Of the rectifiers and their arguments, those that the checker takes."""
+        found = {}
+        for node, ends in zip(nodes, self.bounds.arguments.values(), strict=True):
+            low, high = (torch.from_numpy(e.copy()).reshape(1, *node.shape) for e in ends)
+            found[node.inputs[0]], found[node.name] = Interval(low, high), Interval(low.clamp(min=0), high.clamp(min=0))
+        return found
 
     def _guard(self) -> Array:
         """What the rows of leaves have to prove beyond zero."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 from ballproof.certificate.checker.point import check_file
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ballproof.certificate.checker.arithmetic import Arithmetic
-from ballproof.certificate.checker.certificate import Root
-from ballproof.certificate.checker.network import Network, read_network
+from ballproof.certificate.checker.certificate import Root, semantic
+from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.neurons import Question
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -44,7 +47,7 @@ class Rigorous:
         seconds: float = 10.0,
     ) -> Rigorous:
         """For an ONNX file. Raises `NotModelledError` for layers that the checker has no rule for."""
-        return Rigorous(path, read_network(path), eps, clip, deployed, folder, seconds)
+        return Rigorous(path, semantic(read_network(path), Arithmetic(deployed)), eps, clip, deployed, folder, seconds)
 
     def proves(self, x: Array, labels: Array, index: list[int]) -> Array:
         """Whether the checker accepts a proof that no point of an example's ball has another class, `(n,) bool`.
@@ -60,13 +63,15 @@ class Rigorous:
 
     def margins(self, x: Array, labels: Array) -> Array:
         """Proven lower values of the label's logit minus each other one, `(n, classes - 1)`, with all rounding taken off."""
-        found = []
-        for one, label in zip(x, labels, strict=True):
-            low, high = self._box(one)
-            bounds = Bounds(self.network, low[None], high[None], Arithmetic(self.deployed))
-            rows = self._rows(int(label))
-            found.append(bounds.planes(rows[None], np.zeros((1, len(rows)))).least[0])
-        return np.array(found)
+        with ThreadPool(torch.get_num_threads()) as pool:
+            return np.array(pool.starmap(self._margins, zip(x, labels.tolist(), strict=True)))
+
+    def _margins(self, x: Array, label: int) -> Array:
+        low, high = self._box(x)
+        rows = self._rows(label)
+        bounds = Bounds(self.network, low[None], high[None], Arithmetic(self.deployed))
+        found: Array = bounds.planes(rows[None], np.zeros((1, len(rows)))).least[0]
+        return found
 
     def _box(self, x: Array) -> tuple[Array, Array]:
         """The ball, rounded outward."""
@@ -83,7 +88,7 @@ class Rigorous:
 
         rows = self._rows(label)
         root = Root(*self._box(x), Question(rows, np.zeros(len(rows)), np.arange(len(rows))))
-        return neuron_lines(self.network, root, Arithmetic(self.deployed), self.seconds) is not None
+        return neuron_lines(self.network, root, Arithmetic(self.deployed), self.seconds, self.path) is not None
 
     def _written(self, folder: Path, x: Array, label: int, index: int) -> bool:
         """Whether a certificate was found and checked; its files, with the example's property, are in the folder then."""

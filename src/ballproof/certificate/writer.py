@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import Arithmetic
-from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots
-from ballproof.certificate.checker.network import Network, read_network
+from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots, semantic
+from ballproof.certificate.checker.network import Network
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds, Planes
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.checker.tree import BATCH, clipped, refuted
@@ -32,6 +33,9 @@ GAIN = 0.1
 
 FEW_INPUTS, NEURONS = 12, 0.8
 """Beyond so many inputs a proof by neurons is looked for first, for this share of the time."""
+
+FLUSHED = 1.0
+"""Seconds after which the lines that are known are written to the disk."""
 
 FIRST = 0.6
 """The share of the time in which a proof for every float32 evaluation order is looked for; then one for real numbers."""
@@ -49,7 +53,8 @@ class Written:
 
 def certificate_for(path: Path, network: Path, property_: Path, timeout: float) -> Written:
     """The strongest proof found in time, at `path`: for every float32 evaluation order, else for real numbers; else no file."""
-    for deployed, share in ((True, FIRST), (False, 1.0)):
+    both = not read_network(network).enclosed  # else float32 has no one value that a proof could be of
+    for deployed, share in ((True, FIRST), (False, 1.0)) if both else ((False, 1.0),):
         written = write_certificate(path, network, property_, share * timeout, deployed)
         if written.whole:
             check(path, network, property_, deployed)  # raises where it does not
@@ -65,10 +70,10 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
     deployed: prove it for every float32 evaluation order of the network.
     """
     start = time.monotonic()
-    net = read_network(network)
+    net = semantic(read_network(network), Arithmetic(deployed))
     cases, digest = read_cases(property_)
     found = roots(cases, net)
-    count, whole = 0, True
+    count, whole, told = 0, True, 0.0
     with gzip.open(path, "wt", encoding="ascii", newline="\n", compresslevel=6) as file:
         header: dict[str, Any] = {
             "format": FORMAT,
@@ -81,7 +86,10 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
         file.write(json.dumps(header) + "\n")
         for number, root in enumerate(found):
             file.write(f"r {number}\n")
-            for line in _lines(net, root, deployed, start + timeout):
+            for line in _lines(network, net, root, deployed, start + timeout):
+                if time.monotonic() > told + FLUSHED:  # what is on the disk says how far it came, whatever happens next
+                    file.flush()
+                    told = time.monotonic()
                 if not line:
                     whole = False
                     break
@@ -93,13 +101,13 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
     return Written(whole, count, seconds, "" if whole else f"time: {timeout:g} s are over with boxes open")
 
 
-def _lines(network: Network, root: Root, deployed: bool, until: float) -> Iterator[str]:
+def _lines(path: Path, network: Network, root: Root, deployed: bool, until: float) -> Iterator[str]:
     """The lines of one tree; an empty one where time is over."""
     search = _Search(network, root, deployed, until)
     if len(root.low) > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p":
         from ballproof.certificate.by_neurons import neuron_lines
 
-        if found := neuron_lines(network, root, Arithmetic(deployed), NEURONS * (until - time.monotonic())):
+        if found := neuron_lines(network, root, Arithmetic(deployed), NEURONS * (until - time.monotonic()), path):
             yield from found
             return
     yield from search.lines()
@@ -124,7 +132,7 @@ class _Search:
             batch, stack = stack[-BATCH:], stack[:-BATCH]
             for (place, _, _), step in zip(batch, self.decided(batch), strict=True):
                 words[place] = step[0]
-                for low, high in step[1]:
+                for low, high in reversed(step[1]):  # the lower half comes first in the file, so it is decided first
                     children[place].append(len(words))
                     words.append("")
                     children.append([])
@@ -132,14 +140,19 @@ class _Search:
             while waiting and words[waiting[-1]]:
                 place = waiting.pop()
                 yield words[place]
-                waiting += children[place][::-1]
+                waiting += children[place]
 
     def decided(self, batch: list[tuple[int, Array, Array]]) -> list[tuple[str, list[tuple[Array, Array]]]]:
         """Of each box its line, and the boxes that it leaves."""
         low, high = np.stack([b[1] for b in batch]), np.stack([b[2] for b in batch])
         question = self.root.question
         arithmetic = Arithmetic(self.deployed)
-        planes = Bounds(self.network, low, high, arithmetic).planes(question.rows[None], question.offsets[None])
+        try:
+            planes = Bounds(self.network, low, high, arithmetic).planes(question.rows[None], question.offsets[None])
+        except RefusedError:  # a function without a value, or an overflow: smaller boxes may have none
+            if len(batch) > 1:
+                return [self.decided([one])[0] for one in batch]
+            return [_halved("s", low[0], high[0], np.ones(low.shape[1]))]
         ends = clipped(low, high, planes, question, arithmetic)
         gain = _gain(high - low, ends[1] - ends[0])
         weight = _weight(planes, refuted(planes.least, question), question.groups)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from cyclopts import App, CycloptsError
@@ -20,7 +21,8 @@ from ballproof.cli.train import train
 from ballproof.cli.verify import verify
 from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
-from ballproof.runs import INVOCATION
+from ballproof.runs.invocation import INVOCATION
+from ballproof.runs.signals import Stopped, stoppable
 
 HELP = """Prove that a network's answer cannot change anywhere in a ball round its input.
 
@@ -37,15 +39,17 @@ def main(tokens: list[str] | None = None) -> int:
     """Runs one command; exit code 1 where a certificate is refused, 2 and one line for bad input, 3 where proofs contradict."""
     noted = INVOCATION.set(tuple(sys.argv[1:] if tokens is None else tokens))
     try:
-        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        with stoppable():
+            code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _fail(" ".join(str(error).split()), 2)
     except InputError as error:
         return _fail(str(error), 2)
     except BallproofError as error:
         return _fail(f"{type(error).__name__}: {error}", 3)
-    except KeyboardInterrupt:
-        return _fail("interrupted; the run folder is whole, go on with --resume", 130)
+    except KeyboardInterrupt as error:
+        number = error.args[0] if isinstance(error, Stopped) else signal.SIGINT
+        return _fail("interrupted; the run folder is whole, go on with --resume", 128 + number)
     finally:
         INVOCATION.reset(noted)
     return code if isinstance(code, int) else 0

@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from ballproof.cli.certify import named
 from ballproof.cli.common import (
     Clip,
+    Cluster,
     DataDir,
     Download,
     Json,
     Limit,
     OutIfAny,
+    Resume,
     Threads,
+    WorkerCount,
+    WorkerMemory,
+    helpers,
     limited,
     reported,
     rows_line,
     switch,
     tell,
-    use_threads,
 )
 from ballproof.cli.progress import progress, waiting
 
@@ -61,6 +66,10 @@ def attack(
     data_dir: DataDir = None,
     download: Download = False,
     out: OutIfAny = None,
+    resume: Resume = False,
+    workers: WorkerCount = 0,
+    cluster: Cluster = "",
+    worker_memory: WorkerMemory = 0,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
@@ -80,7 +89,7 @@ def attack(
     from ballproof.problems import ball
     from ballproof.runs import Run
 
-    use_threads(threads)
+    many = helpers(workers, cluster, threads, worker_memory)
     valid = (0.0, 1.0) if clip else None
     examples = limited(load(data, split, data_dir, fetch=download), limit)
     network = load_model(model, examples)
@@ -100,15 +109,23 @@ def attack(
     ball(norm, examples.inputs[:1], eps, valid)  # refuses a bad eps before anything is written
     if checks:
         checkable(norm)
-    asked = {"model": model, "data": data, "split": split, "attack": repr(method), "eps": eps, "norm": norm, "clip": clip}
-    asked |= {} if towards is None else {"towards": towards}
-    run = Run.start(out, "attack", asked, resume=False) if out is not None else None
+    asked = {
+        "model": named(model),
+        "data": data,
+        "split": split,
+        "attack": repr(method),
+        "eps": eps,
+        "norm": norm,
+        "clip": clip,
+    }
+    asked |= {"n": len(examples), "batch": batch} | ({} if towards is None else {"towards": towards})
+    run = Run.start(out, "attack", asked, resume) if out is not None else None
     if run:
         identify(run, [model], [network], examples)
     started = time.perf_counter()
     with progress(len(examples.labels), attack) as show:
         watch = lambda done: show(done, "")  # noqa: E731
-        found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch, towards)
+        found = attack_data(network, examples, method, eps, norm, valid, batch, run, attack, watch, towards, many)
     told = {**found, "attack": attack, "eps": eps, "norm": norm, "seconds": time.perf_counter() - started}
     with waiting("checks") if checks else nullcontext():
         doubts = strength(network, examples.inputs, examples.labels, eps, norm, valid, loss or "margin", seed) if checks else []

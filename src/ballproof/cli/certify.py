@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from ballproof.cli.common import (
     Clip,
+    Cluster,
     DataDir,
     Download,
     Json,
@@ -16,12 +17,14 @@ from ballproof.cli.common import (
     Out,
     Resume,
     Threads,
+    WorkerCount,
+    WorkerMemory,
     folder,
+    helpers,
     limited,
     rows_line,
     switch,
     tell,
-    use_threads,
 )
 from ballproof.cli.progress import progress, waiting
 from ballproof.errors import InputError
@@ -77,6 +80,9 @@ def certify(
     download: Download = False,
     out: Out = None,
     resume: Resume = False,
+    workers: WorkerCount = 0,
+    cluster: Cluster = "",
+    worker_memory: WorkerMemory = 0,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
@@ -101,12 +107,14 @@ def certify(
     from ballproof.runs import CONFIG, Run
     from ballproof.train.cascade import stages_in
 
-    use_threads(threads)
+    many = helpers(workers, cluster, threads, worker_memory)
     chain = [*(str(p) for p in stages_in(Path(model))), *then] if stages_in(Path(model)) else [model, *then]
     cascade = len(chain) > 1
     for option, asked_for in (("attack_steps", attack_steps), ("curve", curve)):
         if cascade and asked_for:
             raise InputError(f"`{option}` is {asked_for}: a cascade is certified without an attack; leave it out")
+    if cascade and not many.alone:
+        raise InputError("a cascade is certified by this process alone; leave `workers` and `cluster` out")
     attack_steps = (0 if cascade else 40) if attack_steps is None else attack_steps
     curve = (0 if cascade else 100) if curve is None else curve
     examples = limited(load(data, split, data_dir, fetch=download), limit)
@@ -137,15 +145,14 @@ def certify(
         if cascade:
             table = certify_cascade(stages, examples, settings, run, watch)
         else:
-            table = certify_data(network, examples, settings=settings, run=run, watch=watch, rigorous=checker)
+            table = certify_data(network, examples, settings=settings, run=run, watch=watch, rigorous=checker, workers=many)
     points = _curve(network, examples, settings, curve)
     with waiting("report"):
         if not cascade:
             save_twins(network, examples, table, run)
             run.write_json(TIGHTNESS, tightness(network, examples, settings))
         totals = write_results(run, table, points)
-        trained = [Path(name) for name in chain if (Path(name) / CONFIG).is_file()]
-        page = write_report([run.path, *trained], run.path / "report.html")
+        page = write_report([run.path, *(Path(n) for n in chain if (Path(n) / CONFIG).is_file())], run.path / "report.html")
     told = {**totals, "report": str(page)}
     tell(json, told, [*_lines(told, clip, cascade), rows_line(run)])
 
@@ -160,7 +167,7 @@ def _curve(network: nn.Module | Graph, examples: Dataset, settings: CertifySetti
 
 
 def _checker(named: list[str], settings: CertifySettings, deployed: bool, folder: Path | None) -> Rigorous:
-    from ballproof.certificate.checker.errors import NotModelledError
+    from ballproof.certificate.checker.arithmetic import NotModelledError
     from ballproof.certificate.rigorous import Rigorous
 
     path = Path(named[0])

@@ -32,7 +32,7 @@ def check(
     """
     import time
 
-    from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+    from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
     from ballproof.certificate.checker.point import check_file
 
     start = time.monotonic()

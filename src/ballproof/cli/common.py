@@ -16,6 +16,7 @@ from ballproof.cli.progress import waiting
 if TYPE_CHECKING:
     from ballproof.data import Dataset
     from ballproof.runs import Run
+    from ballproof.spread import Workers
 
 
 def switch(help: str) -> Parameter:
@@ -33,6 +34,11 @@ Out = Annotated[Path | None, Parameter(help="The run folder; default runs/COMMAN
 OutIfAny = Annotated[Path | None, Parameter(help="A run folder, if one is wanted.")]
 Resume = Annotated[bool, switch("Go on with the run in --out.")]
 Clip = Annotated[bool, Parameter(help="Cut the ball with the valid range [0, 1], or not.")]
+WorkerCount = Annotated[
+    int, Parameter(name="--workers", help="Processes of this machine, one thread each unless --threads; 0: only this one.")
+]
+Cluster = Annotated[str, Parameter(help="Address of a Dask scheduler whose workers do the work, tcp://HOST:8786.")]
+WorkerMemory = Annotated[int, Parameter(help="MiB that an item may use on a worker; 0 for an equal share of the machine.")]
 Threads = Annotated[int, Parameter(help="CPU threads; 0 leaves PyTorch's choice.")]
 
 
@@ -74,6 +80,15 @@ def tell(as_json: bool, told: dict[str, Any], lines: list[str]) -> None:
         print(line)
     if as_json:
         print(json.dumps(told), flush=True)
+
+
+def helpers(workers: int, cluster: str, threads: int, memory: int) -> Workers:
+    """Who carries out the items. With --workers every process has one thread unless told, the only one too."""
+    from ballproof.spread import Workers
+
+    found = Workers(workers, cluster, threads, memory * 2**20)
+    use_threads(threads or (1 if workers else 0))
+    return found
 
 
 def use_threads(threads: int) -> None:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from ballproof.cli.certify import named
 from ballproof.cli.common import (
+    Cluster,
     DataDir,
     Download,
     Json,
@@ -16,13 +17,15 @@ from ballproof.cli.common import (
     Out,
     Resume,
     Threads,
+    WorkerCount,
+    WorkerMemory,
     folder,
+    helpers,
     limited,
     reported,
     rows_line,
     switch,
     tell,
-    use_threads,
 )
 from ballproof.cli.progress import progress
 from ballproof.errors import InputError
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from ballproof.runs import Run
     from ballproof.smooth import Noise, Smoothed
     from ballproof.smooth.table import Draws
+    from ballproof.spread import Workers
 
 NoiseName = Literal["gaussian", "uniform", "ablation"]
 
@@ -60,6 +64,9 @@ class Asked:
     download: Download = False
     out: Out = None
     resume: Resume = False
+    workers: WorkerCount = 0
+    cluster: Cluster = ""
+    worker_memory: WorkerMemory = 0
     threads: Threads = 0
     json: Json = False
 
@@ -84,7 +91,7 @@ def certify(
         raise InputError(f"`radii` is {radii}, expected numbers >= 0")
     job = _started("smooth certify", model, asked, Draws(n, asked.alpha, n0, asked.seed, asked.joint), 1)
     with progress(len(job.data), "smooth certify") as show:
-        rows = certify_rows(job.smoothed, job.data, job.draws, job.run, lambda done: show(done, ""))
+        rows = certify_rows(job.smoothed, job.data, job.draws, job.run, lambda done: show(done, ""), job.workers)
     told = {**totals(rows, radii or RADII[asked.noise]), **_common(job, asked)}
     write_rows(job.run, rows, told, job.draws)
     told |= reported(job.run)
@@ -118,7 +125,7 @@ def predict(
 
     job = _started("smooth predict", model, asked, Draws(n, asked.alpha, seed=asked.seed, joint=asked.joint), 2)
     with progress(len(job.data), "smooth predict") as show:
-        rows = predict_rows(job.smoothed, job.data, job.draws, job.run, lambda done: show(done, ""))
+        rows = predict_rows(job.smoothed, job.data, job.draws, job.run, lambda done: show(done, ""), job.workers)
     count = len(rows)
     told: dict[str, Any] = {"n": count, "accuracy": sum(r["correct"] for r in rows) / count}
     told |= {"abstained": sum(r["abstained"] for r in rows) / count, "seconds": sum(r["seconds"] for r in rows)}
@@ -143,6 +150,7 @@ class _Job:
     data: Dataset
     draws: Draws
     run: Run
+    workers: Workers
 
 
 def _started(command: str, model: str, asked: Asked, draws: Draws, sides: int) -> _Job:
@@ -155,7 +163,7 @@ def _started(command: str, model: str, asked: Asked, draws: Draws, sides: int) -
     from ballproof.smooth.network import network_for
     from ballproof.smooth.noise import named_noise
 
-    use_threads(asked.threads)
+    workers = helpers(asked.workers, asked.cluster, asked.threads, asked.worker_memory)
     noise = named_noise(asked.noise, asked.sigma, asked.width, asked.keep)
     data = limited(load(asked.data, asked.split, asked.data_dir, fetch=asked.download), asked.limit)
     draws.check(len(data), sides)
@@ -166,7 +174,7 @@ def _started(command: str, model: str, asked: Asked, draws: Draws, sides: int) -
     settings |= {"data": asked.data, "split": asked.split, "n_examples": len(data)}
     run = Run.start(folder(asked.out, command.replace(" ", "-")), command, settings, asked.resume)
     identify(run, [model], [network], data)
-    return _Job(smoothed, noise, data, draws, run)
+    return _Job(smoothed, noise, data, draws, run, workers)
 
 
 def _common(job: _Job, asked: Asked) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from math import prod
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ballproof.errors import BallproofError, InputError, UnsupportedError
 CAPABILITIES: dict[str, tuple[str, ...]] = {
     "onnx-opset-versions": ("7", "22"),
     "onnx-element-types": ("real",),
-    "onnx-operators-unsat-proofs": (),
+    "onnx-operators-unsat-proofs": tuple("Add Conv Flatten Gemm Identity MatMul Mul Relu Reshape Sub Transpose".split()),
     "vnnlib-versions": ("2.0", "2.0"),
     "hidden-node-theories": ("NH",),
     "multiple-input-output-theories": ("SIO", "MIO"),
@@ -21,7 +22,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "arithmetic-complexity-theories": ("BND", "OUTC", "LIN"),
     "optimised-disjunctive-reasoning": ("false",),
     "serialise-assignments": ("true",),
-    "unsat-proofs": ("false",),
+    "unsat-proofs": ("true",),
 }
 """What `supports` answers, but for the operators, which are read off the reader of files."""
 
@@ -89,8 +90,6 @@ def _verify(asked: argparse.Namespace) -> None:
     from ballproof.problems.vnnlib import read_vnnlib
     from ballproof.solve.files import verify_files
 
-    if asked.unsat_proofs is not None:
-        raise UnsupportedError("proofs in the format of the standard are not written; leave --unsat-proofs out")
     if not asked.timeout > 0:
         raise InputError(f"`timeout` is {asked.timeout:g}, expected a number of seconds > 0")
     declared = read_vnnlib(asked.query).tensors
@@ -101,8 +100,11 @@ def _verify(asked: argparse.Namespace) -> None:
         raise UnsupportedError(
             f"`{other.name}` is of type {other.number}, and proofs are about real numbers; write Real, or say --as-real"
         )
-    found = verify_files(_network(asked.network, declared[0].network), asked.query, asked.timeout)
+    start, network = time.monotonic(), _network(asked.network, declared[0].network)
+    found = verify_files(network, asked.query, asked.timeout)
     print({"timeout": "timed-out"}.get(found.result, found.result))
+    if asked.unsat_proofs is not None and found.result == "unsat":
+        _proof(asked.unsat_proofs, network, asked.query, asked.timeout - (time.monotonic() - start))
     if found.witness is not None:
         for tensor in declared:
             every = found.witness.x if tensor.kind == "X" else found.witness.y
@@ -112,6 +114,16 @@ def _verify(asked: argparse.Namespace) -> None:
                 print("\n".join(repr(float(v)) for v in values))
             else:
                 _serialised(asked.serialise_assignments, tensor.name, tensor.shape, values)
+
+
+def _proof(path: Path, network: Path, query: Path, seconds: float) -> None:
+    from ballproof.certificate.alethe import write_alethe
+    from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
+
+    try:
+        write_alethe(path, network, query, max(seconds, 1.0))
+    except (NotModelledError, RefusedError) as error:
+        raise UnsupportedError(f"unsat, but no proof is written: {error}") from error
 
 
 def _network(given: list[str], name: str) -> Path:

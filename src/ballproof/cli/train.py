@@ -222,10 +222,9 @@ def _run(ask: _Ask, path: Path, config: TrainConfig) -> Run:
     """The run folder, which the first process makes."""
     from ballproof.runs import Run
 
-    if ask.ranks.lead:
-        Run.start(path, "train", config.as_dict(), ask.resume, type(config)().as_dict())
+    own = Run.start(path, "train", config.as_dict(), ask.resume, type(config)().as_dict()) if ask.ranks.lead else None
     ask.ranks.wait()
-    return Run.read(path)
+    return own or Run.read(path)
 
 
 def _fit(

@@ -33,7 +33,8 @@ def verify(
     """Decide whether some input of the specification gives an output that it calls unsafe.
 
     Prints `unsat` (none: proven), `sat` with the input and the output that ONNX Runtime gave for it, `unknown` or `timeout`.
-    A certificate is looked for anew, by splitting the input in the checker's own arithmetic.
+    A certificate is looked for anew in the checker's own arithmetic, by splits of inputs or neurons; the verdicts of milp and
+    smt carry none of this kind.
 
     Example: ballproof verify net.onnx property.vnnlib --timeout 60 --certificate proof.gz
     """
@@ -59,6 +60,8 @@ def verify(
     left = timeout - (time.monotonic() - start)
     with waiting("certificate", left) if certificate else nullcontext():
         proof = _certificate(certificate, network, specification, left, found.result)
+    if proof and found.engine in ("milp", "smt"):
+        proof += f"; `{found.engine}` itself leaves no certificate of this kind: one is searched for anew"
     told = {
         "result": found.result,
         "reason": found.reason,
@@ -86,7 +89,7 @@ def _certificate(path: Path | None, network: Path, specification: Path, seconds:
         return ""
     if result != "unsat":
         return f"no certificate: the result is {result}"
-    from ballproof.certificate.checker.errors import NotModelledError, RefusedError
+    from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
     from ballproof.certificate.writer import certificate_for
 
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ballproof.cli.common import Json, Out, Resume, Threads, folder, reported, tell
+from ballproof.cli.common import Cluster, Json, Out, Resume, Threads, WorkerMemory, folder, reported, tell
 from ballproof.cli.progress import progress
 from ballproof.cli.verify import Engine
 
@@ -17,7 +17,9 @@ def vnncomp(
     *,
     timeout: Annotated[float, Parameter(help="Seconds a problem; 0 takes the limits of instances.csv.")] = 0.0,
     engine: Engine = "auto",
-    workers: Annotated[int, Parameter(help="Problems that are worked on at once.")] = 1,
+    workers: Annotated[int, Parameter(help="Problems that are worked on at once, each by a process of its own.")] = 1,
+    cluster: Cluster = "",
+    worker_memory: WorkerMemory = 0,
     threads: Threads = 0,
     out: Out = None,
     resume: Resume = False,
@@ -33,17 +35,17 @@ def vnncomp(
     from ballproof.evaluate.vnncomp import ROWS, TABLE, instances, judged, run_benchmark, totals
     from ballproof.report.benchmark import cactus
     from ballproof.runs import Run
+    from ballproof.spread import Workers
 
     if timeout < 0 or workers < 1:
         raise InputError(f"`timeout` is {timeout:g} and `workers` {workers}; expected seconds >= 0 and workers >= 1")
+    many = Workers(0 if cluster and workers == 1 else workers, cluster, threads, worker_memory * 2**20)
     every = instances(benchmark, timeout or None)
     settings = {"folder": str(benchmark.resolve()), "timeout": timeout, "engine": engine}
     run = Run.start(folder(out, "vnncomp"), "vnncomp", settings, resume)
     with progress(len(every), benchmark.name) as show:
         run.append(ROWS, [])
-        rows = run_benchmark(
-            benchmark, run, timeout or None, engine, workers, threads, lambda done, row: show(done, str(row["result"]))
-        )
+        rows = run_benchmark(benchmark, run, timeout or None, engine, many, lambda done, row: show(done, str(row["result"])))
     run.write_bytes("cactus.svg", cactus(rows).encode())
     told = {**totals(rows), "results": str(run.path / TABLE), **reported(run)}
     lines = [f"{told['n']} problems: {told['unsat']} unsat, {told['sat']} sat, {told['unknown'] + told['timeout']} undecided"]

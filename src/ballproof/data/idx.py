@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ballproof.errors import InputError
+from ballproof.files import content_of
 
 BYTES = b"\x00\x00\x08"
 """The start of a file of unsigned bytes; the axes' number follows."""
+
+MOST_BYTES = 2**28
+"""Of an unpacked file; the largest published one has 47 million."""
 
 
 def read_content(path: Path, source: str) -> bytes:
     """What the file says, unpacked if its name ends in .gz; a truncated one is refused, naming it and its source."""
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: truncated or no gzip file ({error}); get it again from {source}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        return content_of(path, MOST_BYTES)
+    except InputError as error:
+        raise InputError(f"{error}; get it again from {source}") from error
 
 
 def parse_idx(content: bytes, path: Path, source: str, axes: int) -> NDArray[np.uint8]:

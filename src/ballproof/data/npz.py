@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ballproof.data.dataset import Dataset
 from ballproof.errors import InputError
+from ballproof.files import ALWAYS, MOST_RATIO
 
 INPUTS, LABELS = ("inputs", "x", "images"), ("labels", "y")
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -37,15 +38,31 @@ def _arrays(path: Path) -> Arrays:
     if not path.is_file():
         raise InputError(f"no file {path}; make it with numpy.savez(path, inputs=..., labels=...)")
     try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds one bare array; make it with numpy.savez(path, inputs=..., labels=...)")
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError) as error:
+        with zipfile.ZipFile(path) as archive:
+            return {info.filename.removesuffix(".npy"): _array(archive, info) for info in archive.infolist()}
+    except MemoryError as error:
+        raise InputError(f"{path} holds more than the memory") from error
+    except Exception as error:  # what the readers of zip files and of NumPy raise is not written down anywhere
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is not a .npz file of plain arrays: {error}") from error
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[np.generic]:
+    """One array. Refused are members that unpack to far more than they take, and shapes that promise more than is there."""
+    if info.file_size > max(ALWAYS, MOST_RATIO * info.compress_size):
+        raise InputError(f"`{info.filename}` unpacks to {info.file_size >> 20} MiB, {MOST_RATIO} times what it takes: refused")
+    with archive.open(info) as file:
+        major, _ = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(file)
+        if kind.hasobject or math.prod(shape) * kind.itemsize > info.file_size:
+            raise InputError(
+                f"`{info.filename}` promises {shape} of {kind}, more than its {info.file_size} bytes or no numbers"
+            )
+    with archive.open(info) as file:
+        found: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+        return found
 
 
 def _pick(arrays: Arrays, names: tuple[str, ...], suffix: str, path: Path) -> NDArray[np.generic]:

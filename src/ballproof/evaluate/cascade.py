@@ -13,11 +13,12 @@ from ballproof.bounds import margins, stopping
 from ballproof.data import Dataset
 from ballproof.errors import InputError
 from ballproof.evaluate.certify import CertifySettings, Table
-from ballproof.evaluate.rows import Rows, collected, evaluating
+from ballproof.evaluate.rows import ByFunction, collected, evaluating
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
 from ballproof.problems import ball
 from ballproof.runs import Run
+from ballproof.spread import Rows
 
 Network = nn.Module | Graph
 
@@ -40,8 +41,9 @@ def certify_cascade(
         raise InputError("`networks` is empty; expected the stages of a cascade")
     if settings.searches or settings.attack_steps:
         raise InputError("a cascade is certified by a method of bounds, without an attack (`attack_steps` 0)")
+    work = ByFunction(lambda x, y, i: _rows(networks, x, y, i, settings))
     with evaluating(*networks):
-        return Table(collected(lambda x, y, i: _rows(networks, x, y, i, settings), data, settings.batch, run, watch), settings)
+        return Table(collected(work, data, settings.batch, run, watch), settings)
 
 
 def _rows(networks: Sequence[Network], x: Tensor, y: Tensor, index: list[int], settings: CertifySettings) -> Rows:

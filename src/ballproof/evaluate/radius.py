@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import mean, median
 from typing import Any
@@ -17,11 +17,12 @@ from ballproof.attacks.nearest import nearest
 from ballproof.attacks.space import rounding
 from ballproof.bounds import margins, method_named, stopping
 from ballproof.errors import InputError, SoundnessError
-from ballproof.evaluate.rows import Batches, Rows, collected, evaluating
+from ballproof.evaluate.rows import Batches, ByFunction, collected, evaluating
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
 from ballproof.problems import ball
 from ballproof.runs import Run
+from ballproof.spread import Row, Rows
 
 BEYOND = 1e-4
 """The alarm asks for a proof at a radius larger by this share than that of a broken point, so that no rounding can raise it."""
@@ -64,7 +65,7 @@ def radii(
     settings: RadiusSettings,
     run: Run | None = None,
     watch: Callable[[int], None] = lambda done: None,
-) -> Rows:
+) -> Sequence[Row]:
     """One row an example: index, label, correct, certified, attacked, seconds.
 
     `certified`: no point nearer than that breaks the label: proven, 0 where the clean answer is wrong or nothing was proven.
@@ -72,10 +73,11 @@ def radii(
     every row: where a proof reaches beyond a broken point, `SoundnessError` names the examples; no row of that batch is told.
     """
     with evaluating(network):
-        return collected(lambda x, y, index: _rows(network, x, y, index, settings), data, settings.batch, run, watch)
+        work = ByFunction(lambda x, y, index: _rows(network, x, y, index, settings))
+        return collected(work, data, settings.batch, run, watch)
 
 
-def totals(rows: Rows, settings: RadiusSettings) -> dict[str, Any]:
+def totals(rows: Sequence[Row], settings: RadiusSettings) -> dict[str, Any]:
     """Means and medians over all examples. One that was not broken counts with `largest`: `attacked_mean` is then too small."""
     certified = [r["certified"] for r in rows] or [0.0]
     attacked = [settings.largest if r["attacked"] is None else r["attacked"] for r in rows] or [0.0]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from ballproof.evaluate.certify import Table
-from ballproof.evaluate.rows import ROWS, Rows
+from ballproof.evaluate.rows import ROWS
 from ballproof.runs import Run
+from ballproof.spread import Row
 
 PARQUET, TOTALS = "results.parquet", "results.json"
+
+AT_ONCE = 2000
+"""Rows in memory."""
 
 
 def write_results(run: Run, table: Table, curve: list[dict[str, Any]]) -> dict[str, Any]:
@@ -19,8 +24,11 @@ def write_results(run: Run, table: Table, curve: list[dict[str, Any]]) -> dict[s
     return table.totals
 
 
-def write_rows(run: Run, rows: Rows) -> None:
-    """The rows as `rows.jsonl`, and as `results.parquet` where the extra `parquet` is installed."""
+def write_rows(run: Run, rows: Sequence[Row]) -> None:
+    """The rows as `rows.jsonl`, and as `results.parquet` where the extra `parquet` is installed.
+
+    Some thousand are in memory at a time; a column that a row lacks is null in the latter.
+    """
     if run.rows(ROWS) != rows:
         run.replace_rows(ROWS, rows)
     if find_spec("pyarrow") is None:
@@ -28,6 +36,17 @@ def write_rows(run: Run, rows: Rows) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows), sink)
-    run.write_bytes(PARQUET, sink.getvalue().to_pybytes())
+    schema = pa.unify_schemas([table.schema for table in _tables(rows)] or [pa.schema([])], promote_options="permissive")
+    with run.writing(PARQUET) as file, pq.ParquetWriter(file, schema) as writer:
+        for start in range(0, len(rows), AT_ONCE):
+            writer.write_table(pa.Table.from_pylist(rows[start : start + AT_ONCE], schema))
+
+
+def _tables(rows: Sequence[Row]) -> Iterator[Any]:
+    """The rows in parts, with every column that a row of the part has."""
+    import pyarrow as pa
+
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        names = dict.fromkeys(name for row in part for name in row)
+        yield pa.table({name: [row.get(name) for row in part] for name in names})

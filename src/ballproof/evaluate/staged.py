@@ -1,4 +1,4 @@
-"""Complete verification of a batch: the cheapest proofs first, a search only for what they leave."""
+"""Complete verification of a data set: the cheapest proofs first, for many at once; then a search for each that they leave."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ballproof.bounds import margins, stopping
 from ballproof.graph import Graph
 from ballproof.problems import Region, classified_as
 from ballproof.solve import verify
+from ballproof.verdict import Verdict
 
 SEARCHES = {"bab": "auto", "milp": "milp", "smt": "smt"}
 """Methods of `certify` that decide example by example, and the engine of `verify` behind each."""
@@ -20,28 +21,17 @@ CHEAP = ("crown-interval", "crown", "alpha")
 
 @dataclass(frozen=True, eq=False)
 class Staged:
-    """`margins (batch, classes - 1)`: proven lower values, 0 where a search alone proves them positive; `certified (batch,)`;
-    `broken (batch,)`: what was broken before, and where a search found a counterexample; `by`: which method proved or broke."""
+    """`margins (batch, classes - 1)`: proven lower values; `certified (batch,)`; `by`: what proved or broke, or ""."""
 
     margins: Tensor
     certified: Tensor
-    broken: Tensor
     by: list[str]
 
 
-def staged(
-    network: nn.Module | Graph,
-    graph: Graph,
-    region: Region,
-    labels: Tensor,
-    broken: Tensor,
-    search: str,
-    limit: float,
-    memory: int | None = None,
-) -> Staged:
-    """Every example is certified, broken, or out of its time of `limit` seconds. broken: `(batch,)`, what is known to fall."""
+def cheaply(graph: Graph, region: Region, labels: Tensor, broken: Tensor, memory: int | None = None) -> Staged:
+    """What cheap bounds prove of each example. broken: `(batch,)`, what is known to fall, of which nothing more is asked."""
     proven: Tensor | None = None
-    by, broken = ["attack" if b else "" for b in broken], broken.clone()
+    by = ["attack" if b else "" for b in broken]
     for method in CHEAP:
         open_ = [i for i, name in enumerate(by) if not name]
         if proven is None:
@@ -53,11 +43,9 @@ def staged(
         for i in open_:
             by[i] = method if bool((proven[i] > 0).all()) else ""
     assert proven is not None
-    certified = (proven > 0).all(1)
-    for i in [i for i, name in enumerate(by) if not name]:
-        verdict = verify(network, region[[i]], classified_as(labels[i : i + 1]), timeout=limit, engine=SEARCHES[search])
-        if verdict.verified:
-            by[i], certified[i], proven[i] = search, True, proven[i].clamp(min=0.0)
-        elif verdict.falsified:
-            by[i], broken[i] = search, True
-    return Staged(proven, certified, broken, by)
+    return Staged(proven, (proven > 0).all(1), by)
+
+
+def searched(network: nn.Module | Graph, region: Region, label: Tensor, search: str, limit: float) -> Verdict:
+    """What a search of `limit` seconds says of one example. region: of it alone; label: `(1,)`."""
+    return verify(network, region, classified_as(label), timeout=limit, engine=SEARCHES[search])

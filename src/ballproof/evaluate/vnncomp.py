@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import csv
 import io
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from ballproof.bounds.memory import divided_memory
 from ballproof.errors import BallproofError, InputError
+from ballproof.files import text_of
 from ballproof.runs import Run
+from ballproof.spread import HERE, Failure, Row, Rows, Work, Workers, spread
+
+MOST_BYTES = 2**26
+"""Of a table of problems."""
 
 ROWS, TABLE, WITNESSES = "rows.jsonl", "results.csv", "counterexamples"
 RESULTS = ("unsat", "sat", "unknown", "timeout", "error")
-GRACE = 5.0
-"""Seconds after its limit before a process is stopped from outside; it should have said `timeout` by itself long before."""
-
-STARTING = 60.0
-"""Seconds that a process may take to start, on top."""
-
-BEGUN = "begun"
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One line of instances.csv: names relative to the folder, and the limit in seconds. expected: of expected.csv, or ''."""
+    """One line of instances.csv: names relative to the folder, and the limit in seconds. expected: of expected.csv, or ''.
+
+    parts: by how much the memory for bounds is divided.
+    """
 
     onnx: str
     vnnlib: str
     timeout: float
     expected: str = ""
+    parts: int = 1
 
     @property
     def key(self) -> tuple[str, str]:
@@ -49,18 +47,29 @@ def instances(folder: Path, timeout: float | None = None) -> list[Instance]:
         raise InputError(f"no file {listed}; expected a VNN-COMP folder with instances.csv, onnx/ and vnnlib/")
     known = {}
     if (folder / "expected.csv").is_file():
-        with (folder / "expected.csv").open() as file:
-            known = {(r["onnx"], r["vnnlib"]): r["expected"] for r in csv.DictReader(file)}
+        head, *answers = _table(folder / "expected.csv") or [[]]
+        each = [dict(zip(head, row, strict=False)) for row in answers]
+        known = {(r.get("onnx", ""), r.get("vnnlib", "")): r.get("expected", "") for r in each}
     found = []
-    for number, row in enumerate(csv.reader(io.StringIO(listed.read_text())), 1):
+    for number, row in enumerate(_table(listed), 1):
         if not row:
             continue
         try:
             onnx, vnnlib, limit = (c.strip() for c in row[:3])
-            found.append(Instance(onnx, vnnlib, timeout or float(limit), known.get((onnx, vnnlib), "")))
+            seconds = timeout or float(limit)
+            if not 0 < seconds < float("inf"):
+                raise ValueError
+            found.append(Instance(onnx, vnnlib, seconds, known.get((onnx, vnnlib), "")))
         except ValueError:
             raise InputError(f"{listed}, line {number}: expected onnx,vnnlib,seconds, got {','.join(row)[:80]}") from None
     return found
+
+
+def _table(path: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text_of(path, MOST_BYTES))))
+    except csv.Error as error:
+        raise InputError(f"{path} is no table: {error}") from error
 
 
 def located(folder: Path, name: str) -> Path:
@@ -76,28 +85,87 @@ def run_benchmark(
     run: Run,
     timeout: float | None = None,
     engine: str = "auto",
-    workers: int = 1,
-    threads: int = 0,
+    workers: Workers = HERE,
     watch: Callable[[int, Row], None] = lambda done, row: None,
 ) -> list[Row]:
     """One row a problem: result, seconds, engine, bound, reason, and `expected` where the folder says it.
 
     Rows are flushed as they come; those that the run has already are not computed again. A process that dies or does not
-    stop at its limit costs its own problem alone.
+    stop at its limit costs its own problem alone. Problems with the longest limits and the largest files go first.
     """
     every = instances(folder, timeout)
     done = {(r["onnx"], r["vnnlib"]) for r in run.rows(ROWS)}
-    left = [i for i in every if i.key not in done]
+    left = slowest_first(folder, [i for i in dict.fromkeys(every) if i.key not in done])
     count = len(every) - len(left)
-    for row in _answers(folder, left, engine, workers, threads):
-        _write_witness(run, row)
-        run.append(ROWS, [row])
-        count += 1
-        watch(count, row)
-    order = {i.key: n for n, i in enumerate(every)}
-    rows = sorted(run.rows(ROWS), key=lambda r: order[r["onnx"], r["vnnlib"]])
+    for _, rows in spread(Deciding(folder.resolve(), engine), left, workers):
+        for row in rows:
+            _write_witness(run, row)
+            run.append(ROWS, [row])
+            count += 1
+            watch(count, row)
+    found = {(r["onnx"], r["vnnlib"]): r for r in run.rows(ROWS)}
+    rows = [found[i.key] for i in every]
     _write_table(run, rows)
     return rows
+
+
+def slowest_first(folder: Path, left: list[Instance]) -> list[Instance]:
+    """Those with the longest limit first, of those the largest networks; else in their order. A missing file is refused."""
+    sizes = {i.onnx: located(folder, i.onnx).stat().st_size for i in left}
+    for i in left:
+        located(folder, i.vnnlib)
+    return sorted(left, key=lambda i: (-i.timeout, -sizes[i.onnx]))
+
+
+@dataclass(frozen=True)
+class Deciding(Work[Instance]):
+    """One problem of the folder, which every worker has to see at the same place."""
+
+    folder: Path
+    engine: str
+    isolated = True
+
+    def rows(self, item: Instance) -> Rows:
+        from ballproof.solve.files import verify_files, written
+
+        started, told = time.monotonic(), _told("error")
+        try:
+            with divided_memory(item.parts):
+                files = located(self.folder, item.onnx), located(self.folder, item.vnnlib)
+                found = verify_files(*files, item.timeout, self.engine)
+            if found.reason.startswith("memory") and self.smaller(item):
+                raise MemoryError
+            bound = found.bound if abs(found.bound) < float("inf") else None
+            witness = written(found.witness) if found.witness is not None else ""
+            told = {"result": found.result, "reason": found.reason, "engine": found.engine, "bound": bound, "witness": witness}
+        except BallproofError as error:
+            told["reason"] = " ".join(str(error).split())
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one problem must not end the others
+            told["reason"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return [_row(item, told, time.monotonic() - started)]
+
+    def smaller(self, item: Instance) -> list[Instance]:
+        return [replace(item, parts=8 * item.parts)] if item.parts < 64 else []
+
+    def seconds(self, item: Instance) -> float:
+        return item.timeout
+
+    def given_up(self, item: Instance, reason: str) -> Rows:
+        if reason == Failure.TIME.value:
+            return [_row(item, _told("timeout", "stopped from outside"), item.timeout)]
+        result = "unknown" if reason == Failure.MEMORY.value else "error"
+        return [_row(item, _told(result, reason), 0.0)]
+
+
+def _told(result: str, reason: str = "") -> Row:
+    return {"result": result, "reason": reason, "engine": "", "bound": None, "witness": ""}
+
+
+def _row(i: Instance, told: Row, seconds: float) -> Row:
+    told = {"seconds": round(seconds, 3), "expected": i.expected, **told}
+    return {"onnx": i.onnx, "vnnlib": i.vnnlib, "timeout": i.timeout, **told}
 
 
 def judged(row: Row) -> str:
@@ -114,98 +182,6 @@ def totals(rows: list[Row]) -> Row:
     counts: Row = {name: sum(r["result"] == name for r in rows) for name in RESULTS}
     wrong = sum(judged(r) == "wrong" for r in rows)
     return {"n": len(rows), **counts, "wrong": wrong, "seconds": round(sum(r["seconds"] for r in rows), 3)}
-
-
-@dataclass
-class _Job:
-    instance: Instance
-    process: Any
-    pipe: Connection
-    start: float
-    told: Row | None = None
-    began: float = float("inf")
-
-    @property
-    def late(self) -> bool:
-        now = time.monotonic()
-        return now - self.began > self.instance.timeout + GRACE or now - self.start > self.instance.timeout + STARTING
-
-    def listen(self) -> bool:
-        """Takes in what the process says; whether it has said all it will."""
-        try:
-            while self.pipe.poll():
-                said = self.pipe.recv()
-                if said == BEGUN:
-                    self.began = time.monotonic()
-                else:
-                    self.told = said
-        except EOFError:
-            return True
-        return self.told is not None or not self.process.is_alive()
-
-
-def _answers(folder: Path, left: list[Instance], engine: str, workers: int, threads: int) -> Iterator[Row]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ballproof.solve.files"])
-    jobs: list[_Job] = []
-    queue = list(reversed(left))
-    try:
-        while queue or jobs:
-            while queue and len(jobs) < workers:
-                jobs.append(_started(context, folder, queue.pop(), engine, threads))
-            wait([j.pipe for j in jobs], timeout=0.5)
-            for job in list(jobs):
-                if job.listen() or job.late:
-                    jobs.remove(job)
-                    yield _finished(job)
-    finally:
-        for job in jobs:
-            job.process.kill()
-
-
-def _started(context: Any, folder: Path, instance: Instance, engine: str, threads: int) -> _Job:
-    files = (located(folder, instance.onnx), located(folder, instance.vnnlib))
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_solve, args=(theirs, *files, instance.timeout, engine, threads), daemon=True)
-    start = time.monotonic()
-    process.start()
-    theirs.close()
-    return _Job(instance, process, mine, start)
-
-
-def _finished(job: _Job) -> Row:
-    job.process.kill()
-    job.process.join()
-    dead = ("timeout", "stopped from outside") if job.late else ("error", f"the process died ({job.process.exitcode})")
-    told = job.told or {"result": dead[0], "reason": dead[1], "engine": "", "bound": None, "witness": ""}
-    i = job.instance
-    seconds = round(time.monotonic() - job.start, 3)
-    return {"onnx": i.onnx, "vnnlib": i.vnnlib, "timeout": i.timeout, "seconds": seconds, "expected": i.expected, **told}
-
-
-def _solve(pipe: Connection, network: Path, specification: Path, timeout: float, engine: str, threads: int) -> None:
-    """What the process of one problem does."""
-    import torch
-
-    from ballproof.solve.files import verify_files, written
-
-    pipe.send(BEGUN)
-    if threads:
-        torch.set_num_threads(threads)
-    told: Row = {"result": "error", "engine": "", "bound": None, "witness": ""}
-    try:
-        found = verify_files(network, specification, timeout, engine)
-        bound = found.bound if abs(found.bound) < float("inf") else None
-        witness = written(found.witness) if found.witness is not None else ""
-        told = {"result": found.result, "reason": found.reason, "engine": found.engine, "bound": bound, "witness": witness}
-    except BallproofError as error:
-        told["reason"] = " ".join(str(error).split())
-    except MemoryError:
-        told = {**told, "result": "unknown", "reason": "memory"}
-    except Exception as error:  # noqa: BLE001 - one problem must not end the others
-        told["reason"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    pipe.send(told)
-    pipe.close()
 
 
 def _write_witness(run: Run, row: Row) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,9 @@ from ballproof.graph.graph import Graph
 from ballproof.graph.node import Node
 from ballproof.operations import Operation, Role
 from ballproof.operations.base import Shape
+
+LARGEST_VALUE = 2**25
+"""Numbers of one example at a node: ten times what the widest networks of the field have."""
 
 PROBE = 3
 """The batch size of the shape probe: a size that no layer has by accident would be better, but any size > 1 serves."""
@@ -46,6 +51,8 @@ class GraphBuilder:
             shape = self._shape(operation, arguments, role)
         except UnsupportedError as error:
             raise UnsupportedError(f"node `{name}`{_at(source)}: {error}") from error
+        if prod(shape) > LARGEST_VALUE and role is not Role.CONSTANT:
+            raise UnsupportedError(f"node `{name}`{_at(source)}: a value of shape {shape}; supported: {LARGEST_VALUE} numbers")
         if self.fold and role is Role.CONSTANT:
             return self.constant(operation.forward(*(self.values[i] for i in inputs)), name)
         name = self._free(name)

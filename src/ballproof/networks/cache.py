@@ -23,6 +23,7 @@ class Region(Protocol):
 
 
 Key = tuple[tuple[int, ...], torch.dtype, torch.device]
+Readings = dict[Key, Reading]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,18 @@ def as_graph(network: nn.Module | Graph, example: Tensor | Region) -> Graph:
     if key not in entries or not entries[key].made_from.same(now):
         entries[key] = _Entry(now, read(network, like))
     return entries[key].reading.graph
+
+
+def readings_of(network: nn.Module | Graph) -> Readings:
+    """What was read of a module so far, to be sent along with it to another process; see `remember`."""
+    return {} if isinstance(network, Graph) else {key: entry.reading for key, entry in _CACHE.get(network, {}).items()}
+
+
+def remember(network: nn.Module | Graph, readings: Readings) -> None:
+    """Take over what another process has read of this module. Both must have come in one piece, so that they share tensors."""
+    if isinstance(network, nn.Module):
+        now = Fingerprint.of(network)
+        _CACHE[network] = {key: _Entry(now, reading) for key, reading in readings.items()}
 
 
 def active_dropout(module: nn.Module) -> list[str]:

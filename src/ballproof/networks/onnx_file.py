@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 
 import onnx
@@ -11,6 +9,7 @@ import torch
 from google.protobuf.message import DecodeError
 
 from ballproof.errors import InputError
+from ballproof.files import content_of
 from ballproof.graph import Graph
 from ballproof.networks.onnx_nodes import Reader
 
@@ -35,7 +34,7 @@ def read_onnx(source: Path | str | bytes, dtype: torch.dtype = torch.float32, jo
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"`dtype` is {dtype}, expected torch.float32 or torch.float64")
     name = "the bytes" if isinstance(source, bytes) else str(source)
-    content = source if isinstance(source, bytes) else _content(Path(source))
+    content = source if isinstance(source, bytes) else content_of(Path(source), MOST_BYTES)
     folder = None if isinstance(source, bytes) else Path(source).parent
     try:
         return Reader(_parse(content, name), name, folder, dtype, join).graph()
@@ -43,23 +42,6 @@ def read_onnx(source: Path | str | bytes, dtype: torch.dtype = torch.float32, jo
         if len(str(error).splitlines()) == 1:
             raise
         raise type(error)(" ".join(str(error).split())) from error  # a name of the file holds line breaks
-
-
-def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise InputError(f"no file {path}")
-    try:
-        if path.suffix != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as file:
-            content = file.read(MOST_BYTES + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is truncated or no gzip file: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if len(content) > MOST_BYTES:
-        raise InputError(f"{path} unpacks to more than {MOST_BYTES} bytes")
-    return content
 
 
 def _parse(content: bytes, name: str) -> onnx.ModelProto:

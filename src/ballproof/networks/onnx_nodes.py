@@ -13,7 +13,9 @@ from onnx import TensorProto
 
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.graph import Graph, GraphBuilder
+from ballproof.graph.builder import LARGEST_VALUE
 from ballproof.networks.onnx_operators import TRANSLATORS, translated
+from ballproof.networks.onnx_operators.constants import MOST_NUMBERS
 from ballproof.networks.onnx_operators.site import Array, Shape, Site, Value
 from ballproof.networks.onnx_weights import read_tensor
 from ballproof.operations.concat import Concat
@@ -22,7 +24,7 @@ from ballproof.operations.slice import Slice
 
 DOMAINS = ("", "ai.onnx")
 OPSETS = range(7, 23)
-FITS = (IndexError, ValueError, RuntimeError, KeyError, TypeError, ZeroDivisionError, OverflowError)
+FITS = (IndexError, ValueError, RuntimeError, KeyError, TypeError, ZeroDivisionError, OverflowError, MemoryError)
 """What NumPy and torch raise where arguments do not fit a node."""
 
 TRIED = 0.0, 0.5, 1.0
@@ -109,6 +111,10 @@ class Reader:
             raise UnsupportedError(f"{self.name}: the input `{value.name}` is not of type float or double")
         if tensor.elem_type == TensorProto.DOUBLE and self.dtype != torch.float64:
             raise UnsupportedError(f"{self.name} computes in doubles; read it with dtype=torch.float64")
+        if prod(max(1, d) for d in dims) > LARGEST_VALUE:
+            raise UnsupportedError(
+                f"{self.name}: the input `{value.name}` has shape {dims}; supported: {LARGEST_VALUE} numbers"
+            )
         if dims and min(dims) > 0 and (len(dims) == 1 or dims[0] > 1):
             return tuple(dims), False, True
         if len(dims) < 2 or min(dims[1:]) < 1:
@@ -147,10 +153,15 @@ class Reader:
             if name and isinstance(value, Value):
                 self.known[name] = value
             elif name:
-                self.constants[name] = np.asarray(value)
+                self.constants[name] = self._sized(np.asarray(value), where)
         missing = [name for name in node.output[len(found) :] if name in self._used]
         if missing:
             raise UnsupportedError(f"{where}: its output `{missing[0]}` is not modelled; supported: the first alone")
+
+    def _sized(self, value: Array, where: str) -> Array:
+        if value.size > MOST_NUMBERS:
+            raise UnsupportedError(f"{where} gives a constant of shape {value.shape}; supported: {MOST_NUMBERS} numbers")
+        return value
 
     @cached_property
     def _used(self) -> set[str]:

@@ -143,6 +143,13 @@ class Nonlinear(Operation):
     def unsettled(self, *inputs: Argument) -> tuple[Tensor, ...]:
         """For each varying input, a mask of the coordinates where a tighter interval could improve the relaxation."""
 
+    def level(self, cotangent: Tensor) -> Tensor | None:
+        """What is taken off the cotangents `(batch or 1, query, *output)` of outputs that sum to one, once for each such sum.
+
+        Law: `cotangent · y = (cotangent - level) · y + sum(level)`. None where no sum of outputs is known.
+        """
+        return None
+
     @abstractmethod
     def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
         """The coefficients on each varying input. cotangent: `(batch or 1, query, *output)`.

@@ -85,6 +85,10 @@ class Softmax(Nonlinear):
         x, _ = split(inputs)
         return (x.lower < x.upper,)
 
+    def level(self, cotangent: Tensor) -> Tensor:
+        """The outputs along the axis sum to one, so that only how their coefficients differ from the median is bounded."""
+        return cotangent.median(self.axis + 1, keepdim=True).values
+
     def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
         growth, weights = slopes
         grown = cotangent * growth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ballproof.evaluate.vnncomp import ROWS, judged, totals
@@ -10,7 +11,7 @@ from ballproof.report.section import Figure, Headline, Kind, Section, Table
 from ballproof.runs import Run
 
 
-def cactus(rows: list[dict[str, Any]]) -> str:
+def cactus(rows: Sequence[dict[str, Any]]) -> str:
     """An `<svg>` element. rows: as `run_benchmark` gives them."""
     fig, axes = figure(4.6, 2.8)
     for result in ("unsat", "sat"):
@@ -26,7 +27,7 @@ def cactus(rows: list[dict[str, Any]]) -> str:
 
 
 def benchmark(run: Run) -> Section:
-    asked, rows = run.config["settings"], run.rows(ROWS)
+    asked, rows = run.config["settings"], list(run.rows(ROWS))
     lead = f"Every problem of {asked['folder']}: does an input of the specification give an output that it calls unsafe?"
     told = totals(rows)
     open_ = told["unknown"] + told["timeout"] + told["error"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from ballproof.evaluate.results import TOTALS
@@ -65,7 +66,7 @@ def _facts(asked: dict[str, Any], totals: dict[str, Any]) -> tuple[tuple[str, st
     )
 
 
-def _headlines(asked: dict[str, Any], totals: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[Headline, ...]:
+def _headlines(asked: dict[str, Any], totals: dict[str, Any], rows: Sequence[dict[str, Any]]) -> tuple[Headline, ...]:
     n, method = totals["n"], totals["method"]
     proof = Kind.RIGOROUS if asked.get("rigorous") else Kind.PROVEN
     attack = _attack(asked, totals)
@@ -86,7 +87,7 @@ def _headlines(asked: dict[str, Any], totals: dict[str, Any], rows: list[dict[st
     )
 
 
-def _figures(asked: dict[str, Any], totals: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[Figure, ...]:
+def _figures(asked: dict[str, Any], totals: dict[str, Any], rows: Sequence[dict[str, Any]]) -> tuple[Figure, ...]:
     margins = sorted(row["margin"] for row in rows)
     at = {q: margins[min(len(margins) - 1, q * len(margins) // 100)] for q in (0, 5, 25, 50, 75, 95, 100)}
     rank = tuple((f"{q} %", f"{margin:.4g}") for q, margin in at.items())
@@ -119,7 +120,7 @@ def _curve(asked: dict[str, Any], totals: dict[str, Any]) -> Figure:
     return Figure("Accuracy against eps", curve_chart(curve, totals["eps"]), words, table)
 
 
-def _classes(rows: list[dict[str, Any]]) -> Table:
+def _classes(rows: Sequence[dict[str, Any]]) -> Table:
     """The same fractions class by class."""
     told = []
     for label in sorted({row["label"] for row in rows}):
@@ -130,7 +131,7 @@ def _classes(rows: list[dict[str, Any]]) -> Table:
     return Table("Class by class", ("class", "examples", "clean", "attacked", "certified"), tuple(told))
 
 
-def _methods(rows: list[dict[str, Any]]) -> tuple[Table, ...]:
+def _methods(rows: Sequence[dict[str, Any]]) -> tuple[Table, ...]:
     """What settled how many examples, where more than one method was at work."""
     settled = Counter((r["by"], "certified" if r["certified"] else "broken") for r in rows if r["by"])
     if len(settled) < 2:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from ballproof.report.figures import COLORS, figure, svg
@@ -48,10 +50,10 @@ def _loss(axes: Any, log: list[dict[str, Any]]) -> None:
     axes.legend(fontsize=7, loc="upper right")
 
 
-def margin_chart(rows: list[dict[str, Any]]) -> str:
+def margin_chart(rows: Sequence[dict[str, Any]]) -> str:
     """How far from failing: the least proven margin of each example; the outermost bars hold what lies beyond them."""
     fig, axes = figure(4.6, 2.8)
-    edges = _edges([row["margin"] for row in rows])
+    edges = _edges([row["margin"] for row in rows if row["margin"] > -math.inf] or [0.0])
     margins = [min(max(row["margin"], edges[0]), edges[-1]) for row in rows]
     proven = [m for m in margins if m > 0]
     axes.hist([m for m in margins if m <= 0], bins=edges, color="#c05621", label="not proven")

@@ -1,7 +1,8 @@
-"""The section and the charts of radii: which share is robust up to which eps, proven or with a stated probability."""
+"""The section and the charts of radii: which share of the examples is robust up to which eps, and how it is known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ballproof.evaluate.results import TOTALS
@@ -12,21 +13,21 @@ from ballproof.report.times import time_figures, time_headline
 from ballproof.runs import Run
 
 
-def radius_chart(rows: list[dict[str, Any]], largest: float, norm: str) -> str:
+def radius_chart(rows: Sequence[dict[str, Any]], largest: float, norm: str) -> str:
     """An `<svg>` element: the share certified at each eps, the share not broken there, and between them what is not known."""
     fig, axes = figure(4.6, 2.8)
     attacked = [largest if r["attacked"] is None else r["attacked"] for r in rows]
-    for radii, color, name in (
+    for ends, color, name in (
         (attacked, "#c05621", "attacked (upper bound)"),
         ([r["certified"] for r in rows], "#2b6cb0", "certified (lower bound)"),
     ):
-        axes.step(*stairs(radii, len(rows)), where="post", color=color, label=name)
+        axes.step(*stairs(ends, len(rows)), where="post", color=color, label=name)
     axes.set(xlabel=f"eps of the {norm} ball ({unit(norm)})", ylabel="examples, %", ylim=(0, 101), xlim=(0, None))
     axes.legend(fontsize=7, loc="upper right")
     return svg(fig)
 
 
-def smoothed_chart(rows: list[dict[str, Any]], norm: str) -> str:
+def smoothed_chart(rows: Sequence[dict[str, Any]], norm: str) -> str:
     """An `<svg>` element: the share of examples that are right with a radius above each; wrong and abstained have none."""
     fig, axes = figure(4.6, 2.8)
     axes.step(*stairs([r["radius"] for r in rows if r["certified"]], len(rows)), where="post", color="#6b46c1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ballproof.evaluate.results import TOTALS
@@ -52,7 +53,7 @@ def _headlines(totals: dict[str, Any]) -> tuple[Headline, ...]:
     return (accuracy("clean accuracy", totals["clean_accuracy"], n, Kind.ESTIMATED, guess), abstained, *certified)
 
 
-def _radii(totals: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[Figure, ...]:
+def _radii(totals: dict[str, Any], rows: Sequence[dict[str, Any]]) -> tuple[Figure, ...]:
     if "certified_accuracy" not in totals:
         return ()
     told = tuple((r, percent(a)) for r, a in totals["certified_accuracy"].items())
@@ -63,7 +64,7 @@ def _radii(totals: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[Figure, 
 
 def noisily_trained(run: Run) -> Section:
     """Of `smooth train`."""
-    log, asked = run.rows(LOG), run.config["settings"]
+    log, asked = list(run.rows(LOG)), run.config["settings"]
     lead = f"Training of {asked['model']} on noisy copies of {asked['data']}: {len(log)} epochs. Nothing is proven here."
     if not log:
         return Section(run.path.name, "smooth train", lead)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -12,13 +13,13 @@ DIFFERENT = 3
 """Examples of a batch share its time equally; from this many times on a picture tells something."""
 
 
-def time_headline(rows: list[dict[str, Any]], what: str) -> Headline:
+def time_headline(rows: Sequence[dict[str, Any]], what: str) -> Headline:
     seconds = [r["seconds"] for r in rows] or [0.0]
     mean = sum(seconds) / len(seconds)
     return Headline("time an example", _told(mean), Kind.MEASURED, f"Mean, {what}; {sum(seconds):.1f} s in all.", mean)
 
 
-def time_figures(rows: list[dict[str, Any]]) -> tuple[Figure, ...]:
+def time_figures(rows: Sequence[dict[str, Any]]) -> tuple[Figure, ...]:
     """How many examples were done within how many seconds each; nothing where all took about the same."""
     seconds = sorted(r["seconds"] for r in rows)
     if len(set(seconds)) < DIFFERENT:

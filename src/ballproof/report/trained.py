@@ -18,7 +18,7 @@ LOSS = {
 
 
 def trained(run: Run) -> Section:
-    log, asked = run.rows(LOG), run.config["settings"]
+    log, asked = list(run.rows(LOG)), run.config["settings"]
     lead = f"Training of {asked['model']} on {asked['data']} by {asked['method']}: {len(log)} of {asked['epochs']} epochs."
     if not log:
         return Section(run.path.name, "train", lead)

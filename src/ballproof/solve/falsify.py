@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 
 from ballproof.graph import Graph
-from ballproof.operations.stairs import Sign, Stairs, Step
+from ballproof.operations.relu import Relu
+from ballproof.operations.stairs import Sign, Step
 from ballproof.problems import Property
 from ballproof.solve.clock import Clock, Task
 
@@ -29,6 +32,9 @@ SAMPLES = 10_000
 QUICK, THOROUGH, LONG = Walk(20, 20), Walk(50, 100), Walk(200, 150, 0.1, 0.8)
 
 
+LEAK = 0.1
+"""Of a rectifier's slope: what leads a walk off a plateau."""
+
 SCHEDULE = (0.5, 1.0), (0.75, 0.1), (1.0, 0.01)
 """Until which share of the walk which share of the step: first the direction, then the digits."""
 
@@ -43,7 +49,7 @@ def falsify(task: Task, clock: Clock, walk: Walk, seed: int = 0) -> Tensor | Non
     region, asked, steps = task.region, task.property, walk.steps
     many = region if region.batch > 1 else region[[0] * walk.restarts]
     generator, loss = torch.Generator().manual_seed(seed), _Loss.of(asked, many.batch)
-    soft = softened(task.graph)
+    soft, leaky = softened(task.graph), softened(task.graph, leaky=True)
     with torch.no_grad():
         points = many.sample(generator)
         if not seed:
@@ -51,12 +57,12 @@ def falsify(task: Task, clock: Clock, walk: Walk, seed: int = 0) -> Tensor | Non
     reach, momentum = many.box().radius, torch.zeros_like(points)
     for number in range(steps):
         rate = walk.step * next(share for until, share in SCHEDULE if number < until * steps)
-        leaf = points.detach().requires_grad_()
-        with torch.enable_grad():
-            values = asked.values(soft(leaf))
-            (gradient,) = torch.autograd.grad(loss(values).sum(), leaf, materialize_grads=True)
+        values, gradient = _downhill(soft, asked, loss, points)
+        flat = (gradient == 0).flatten(1).all(1).nonzero().flatten()
+        if len(flat) and leaky is not soft:
+            gradient[flat] = _downhill(leaky, asked, loss[flat], points[flat])[1]
         with torch.no_grad():
-            if (found := _confirmed(task, values.detach(), points)) is not None:
+            if (found := _confirmed(task, values, points)) is not None:
                 return found
             size = gradient.abs().flatten(1).mean(1).clamp_min(1e-30).reshape(-1, *(1 for _ in gradient.shape[1:]))
             momentum = walk.momentum * momentum + gradient.nan_to_num(0.0) / size
@@ -65,6 +71,15 @@ def falsify(task: Task, clock: Clock, walk: Walk, seed: int = 0) -> Tensor | Non
             return None
     with torch.no_grad():
         return _confirmed(task, asked.values(task.graph(points)), points)
+
+
+def _downhill(soft: Graph, asked: Property, loss: _Loss, points: Tensor) -> tuple[Tensor, Tensor]:
+    """The values at the points, and the gradient of the loss there."""
+    leaf = points.detach().requires_grad_()
+    with torch.enable_grad():
+        values = asked.values(soft(leaf))
+        (gradient,) = torch.autograd.grad(loss(values).sum(), leaf, materialize_grads=True)
+    return values.detach(), gradient
 
 
 def sampled(task: Task, clock: Clock, count: int, seed: int = 0) -> Tensor | None:
@@ -103,20 +118,27 @@ class _Loss:
         alone = len(names) == len(groups)
         return _Loss(groups.unsqueeze(0) != own.unsqueeze(1), (turn % 2 == 1) & (not alone))
 
+    def __getitem__(self, index: Tensor) -> _Loss:
+        return _Loss(self.others[index], self.summed[index])
+
     def __call__(self, values: Tensor) -> Tensor:
         largest = values.masked_fill(self.others, -torch.inf).amax(1)
         unmet = values.clamp(min=0).masked_fill(self.others, 0.0).sum(1)
         return torch.where(self.summed, unmet, largest)
 
 
-def softened(graph: Graph) -> Graph:
-    """The same function with a gradient where functions jump: that of a smooth step in their place."""
-    if not any(isinstance(n.operation, Stairs) for n in graph.varying):
+def softened(graph: Graph, leaky: bool = False) -> Graph:
+    """The same function with a gradient where functions jump: that of a smooth step in their place.
+
+    leaky: also where rectifiers rest, so that a walk leaves a plateau on which they all do.
+    """
+    soft = {**_SOFT, Relu: _LeakyRelu} if leaky else _SOFT
+    if not any(type(n.operation) in soft for n in graph.varying):
         return graph
-    nodes = []
-    for n in graph.nodes:
-        soft = _SOFT.get(type(n.operation)) if n.varies else None
-        nodes.append(replace(n, operation=soft(**vars(n.operation))) if soft is not None else n)
+    nodes = [
+        replace(n, operation=soft[type(n.operation)](**vars(n.operation))) if n.varies and type(n.operation) in soft else n
+        for n in graph.nodes
+    ]
     return replace(graph, nodes=tuple(nodes))
 
 
@@ -135,9 +157,14 @@ class _SoftStep(Step):
         return _straight(super().forward(*inputs), torch.sigmoid(2 * inputs[0] / _width(inputs[0])))
 
 
+class _LeakyRelu(Relu):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return _straight(super().forward(*inputs), leaky_relu(inputs[0], LEAK))
+
+
 def _width(x: Tensor) -> Tensor:
     """How far from the jump a coordinate is worth moving: the mean distance in this layer."""
     return x.detach().abs().mean().clamp_min(1e-6)
 
 
-_SOFT: dict[type, type] = {Sign: _SoftSign, Step: _SoftStep}
+_SOFT: dict[type, Any] = {Sign: _SoftSign, Step: _SoftStep}

@@ -59,7 +59,7 @@ def verify_files(network: Path | str, specification: Path | str, timeout: float 
         with interrupting(clock):
             return search.run(asked)
     except TimeUp:
-        return search.told("timeout", search.engine, float("-inf"), f"time: {timeout:g} s are over")
+        return search.told("timeout", search.engine, float("-inf"), f"time: {timeout:.3g} s are over")
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise

@@ -15,6 +15,7 @@ from ballproof.errors import BallproofError, InputError, UnsupportedError
 from ballproof.operations.stairs import Jump
 from ballproof.problems import L1, Box, Linf
 from ballproof.solve.clock import Answer, Task
+from ballproof.solve.milp_others import chosen
 from ballproof.solve.milp_pieces import refuse_curved
 from ballproof.solve.milp_program import MixedProgram
 from ballproof.solve.milp_solver import TRUSTED, Found, copied, largest_row, least
@@ -41,7 +42,8 @@ def milp(task: Task) -> Answer:
 
 
 def refuse(task: Task) -> None:
-    """Raises where no mixed integer program is known."""
+    """Raises where no mixed integer program is known, and where a solver is named that is not there."""
+    chosen()
     if not isinstance(task.region, (Linf, Box, L1)):
         raise UnsupportedError(f"the mixed integer program has no {task.region.norm} ball; supported: linf, box, l1")
     if task.region.batch != 1:

@@ -1,7 +1,8 @@
-"""HiGHS as a solver of mixed integer programs, behind one function: what is least, or that nothing is."""
+"""Solvers of mixed integer programs behind one function: what is least, or that nothing is. HiGHS unless another is chosen."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 import highspy
@@ -12,6 +13,7 @@ from scipy import sparse
 from ballproof.bounds.program import Array, Program
 from ballproof.bounds.solver import Solver
 from ballproof.errors import BallproofError
+from ballproof.solve.milp_others import OTHERS, VARIABLE, Asked, LicenceError, chosen
 from ballproof.values import Interval
 
 FEASIBILITY = 1e-9
@@ -45,6 +47,12 @@ def least(
 
     target: a point of this value is good enough to stop. gap: so is a bound that is so near.
     """
+    if whole and (name := chosen()) != "highs":
+        try:
+            return _by_other(name, program, whole, cost, seconds, target, gap)
+        except LicenceError:
+            if VARIABLE in os.environ:
+                raise
     solver = Solver(program)
     highs = solver.highs
     kinds = np.full(len(whole), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
@@ -69,6 +77,19 @@ def least(
     multipliers = np.asarray(highs.getSolution().row_dual)
     known = found.complete and len(multipliers) == len(solver.low)
     return replace(found, bound=solver.dual_value(cost, multipliers) if known else float("-inf"))
+
+
+def _by_other(name: str, program: Program, whole: list[int], cost: Array, seconds: float, target: float, gap: float) -> Found:
+    """The same by Gurobi or SCIP."""
+    columns, rows = program.column_ends(), program.row_ends()
+    told = OTHERS[name](Asked(program.matrix(), *columns, *rows, whole, cost, seconds, target, gap, FEASIBILITY))
+    if told.status == "infeasible":
+        return Found(True, float("inf"))
+    if told.status not in ("optimal", "time", "target"):
+        raise BallproofError(f"{name} ended as `{told.status}`: nothing is proven")
+    if told.point is None:
+        return Found(False, told.bound, complete=False, said=told.status)
+    return Found(False, min(told.bound, told.value), told.value, told.point, told.status == "optimal", told.status)
 
 
 def _found(highs: highspy.Highs) -> Found:

@@ -15,6 +15,7 @@ from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.graph import Graph
+from ballproof.graph.pooling import without_pooling
 from ballproof.graph.prune import without_units
 from ballproof.operations import Nonlinear
 from ballproof.solve.branching import children, losses
@@ -81,6 +82,8 @@ class NeuronSplitting:
             return self._search()
 
     def _begin(self) -> Answer | None:
+        if self.intervals is None:
+            self.task = replace(self.task, graph=without_pooling(self.task.graph))
         known = tight_pass(self.task).intervals if self.intervals is None else self.intervals
         graph, intervals = _living(self.task.graph, known)
         self.task = task = replace(self.task, graph=graph)
@@ -142,7 +145,7 @@ class NeuronSplitting:
         if stack:
             return self._unfinished(stack)
         if self.exhausted:
-            reason = f"{self.exhausted} leaves without a neuron to split stay open (rounding, or max pooling)"
+            reason = f"{self.exhausted} leaves without a neuron to split stay open (rounding)"
             return Answer(False, reason=reason, leaves=self.leaves, final=True)
         return Answer(True, bound=0.0, leaves=self.leaves)
 
@@ -283,9 +286,7 @@ class NeuronSplitting:
 
 def tight_pass(task: Task) -> LinearPass:
     """Intervals with optimised slopes for every neuron that is not settled."""
-    state = AlphaPass(task.graph, task.region, AlphaMethod(intermediate="same", steps=5), Budget())
-    state.run()
-    return state
+    return AlphaPass(crown_pass(task), AlphaMethod()).run()
 
 
 def _living(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Interval]]:

@@ -9,9 +9,14 @@ from functools import partial
 import torch
 
 from ballproof.bounds import lower_bounds
+from ballproof.bounds.interval import step
+from ballproof.bounds.linear import LinearPass
+from ballproof.bounds.methods import LinearMethod
 from ballproof.errors import DomainError, InputError, UnsupportedError
 from ballproof.graph import Graph
 from ballproof.graph.fuse import fused, on_free_inputs
+from ballproof.graph.squares import sums_of_products, with_squares
+from ballproof.operations import Nonlinear
 from ballproof.problems import Box, Linf, Property, Region
 from ballproof.solve.clock import Answer, Clock, Confirm, Task
 from ballproof.solve.falsify import LONG, QUICK, THOROUGH, Walk, falsify, sampled
@@ -52,7 +57,7 @@ def decide(graph: Graph, region: Region, asked: Property, confirm: Confirm, cloc
     reasons: list[str] = []
     for name, run in _plan(task, engine):
         if clock.over:
-            over = [] if any(r.startswith("time") for r in reasons) else [f"time: {clock.seconds:g} s are over"]
+            over = [] if any(r.startswith("time") for r in reasons) else [f"time: {clock.seconds:.3g} s are over"]
             return Verdict(Status.UNKNOWN, best, told, "; ".join(dict.fromkeys([*over, *reasons])))
         told = name
         try:
@@ -90,16 +95,31 @@ def prepared(graph: Graph, region: Region, asked: Property, confirm: Confirm, cl
     box = region.box()
     free = (box.upper > box.lower)[0].flatten().nonzero().flatten()
     if len(free) == box.lower[0].numel() or not len(free):
-        return Task(fused(graph), Box(box.lower, box.upper), asked, confirm, clock)
-    small = fused(on_free_inputs(graph, box.lower[0], free))
+        ends = Box(box.lower, box.upper)
+        return Task(_squared(fused(graph), ends), ends, asked, confirm, clock)
+    ends = Box(box.lower.flatten(1)[:, free], box.upper.flatten(1)[:, free])
+    small = _squared(fused(on_free_inputs(graph, box.lower[0], free)), ends)
 
     def widened(points: torch.Tensor) -> torch.Tensor | None:
         whole = box.lower.flatten(1).repeat(len(points), 1)
         whole[:, free] = points.to(whole.dtype)
         return confirm(whole.reshape(-1, *region.shape))
 
-    ends = Box(box.lower.flatten(1)[:, free], box.upper.flatten(1)[:, free])
     return Task(small, ends, asked, widened, clock)
+
+
+def _squared(graph: Graph, box: Box) -> Graph:
+    """The network with sums of products as sums of squares, in units of how far its values reach on the box."""
+    if not sums_of_products(graph):
+        return graph
+    with torch.no_grad():
+        try:
+            found = LinearPass(graph, box, LinearMethod("adaptive")).run()
+            bends = [n for n in graph.varying if isinstance(n.operation, Nonlinear)]
+            radii = {n.name: step(graph, n, found.intervals, found.constants).radius[0] for n in bends}
+        except DomainError:
+            return graph
+        return with_squares(graph, {**radii, graph.input: box.box().radius[0]})
 
 
 def _plan(task: Task, engine: str) -> Iterator[tuple[str, Callable[[], Answer]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,18 @@ def load_state(run: Run) -> dict[str, Any] | None:
     """The last state that was saved, or None; loads tensors and plain values only."""
     if not run.has(STATE):
         return None
+    path = run.path / STATE
     try:
-        return torch.load(run.path / STATE, weights_only=True)  # type: ignore[no-any-return]
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"{run.path / STATE} is damaged ({error}); remove it to start again") from error
+        with zipfile.ZipFile(path) as archive:
+            if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
+                raise InputError("it unpacks to more than its size, which no file of ours does")
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        if not isinstance(state, dict):
+            raise InputError("it holds no state of a training")
+    except Exception as error:  # what torch raises on damaged files is not written down anywhere
+        told = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is damaged ({told}); remove it to start again") from error
+    return state
 
 
 def save_weights(run: Run, module: nn.Module) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ballproof.bounds import METHODS
 from ballproof.errors import InputError
+from ballproof.files import text_of
 from ballproof.train.augment import AUGMENTS
 from ballproof.train.schedules import Ramp, Steps
 
@@ -228,18 +229,22 @@ def recipe_names(room: str = "train") -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
+MOST_BYTES = 2**14
+"""Of a recipe, which has some hundreds."""
+
+
 def read_recipe(name: str, room: str = "train") -> dict[str, Any]:
     """The settings in a recipe: a path to a TOML file, or the name of one that ships with the package."""
     path = Path(name)
     if not path.is_file() and name in recipe_names(room):
         text = (resources.files("ballproof") / room / "recipes" / f"{name}.toml").read_text()
     elif path.is_file():
-        text = path.read_text()
+        text = text_of(path, MOST_BYTES)
     else:
         raise InputError(f"no recipe `{name}`: neither a file nor one of {', '.join(recipe_names(room))}")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise InputError(f"recipe `{name}` is not TOML: {error}") from error
 
 

@@ -17,9 +17,11 @@ from ballproof.networks import as_graph
 from ballproof.networks.normalized import folded
 from ballproof.problems import ball
 from ballproof.runs import Run
+from ballproof.runs.signals import Stopped, shielded
 from ballproof.train.averages import averaged, needs_pairs, precise_statistics
 from ballproof.train.checkpoint import load_state, save_state, save_weights
 from ballproof.train.config import TrainConfig
+from ballproof.train.memory import keep_freed
 from ballproof.train.objective import Objective
 from ballproof.train.parallel import Ranks
 from ballproof.train.regularizers import sparsified
@@ -28,7 +30,7 @@ from ballproof.train.validation import validate
 
 LOG = "log.jsonl"
 SAVE_EVERY = 30.0
-"""Seconds between checkpoints inside an epoch: what a kill can cost is time, never a step of the result."""
+"""Seconds between checkpoints inside an epoch: what a kill can cost is time, never a step of the result. SIGTERM costs none."""
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Trainer:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
     def __post_init__(self) -> None:
+        keep_freed()
         self.least, self.used = self._least(), len(self.training.labels)
         if (rest := self.used % self.config.batch) < self.least:
             self.used -= rest
@@ -86,13 +89,19 @@ class Trainer:
         """Train to the last epoch; returns the log, one row an epoch. A checkpoint stands after every row."""
         while self.epoch < self.config.epochs:
             self._one_epoch()
-        return self.run.rows(LOG)
+        return list(self.run.rows(LOG))
 
     def _one_epoch(self) -> None:
         self.module.train()
         for inputs, labels, weight in self._remaining():
-            loss = self._one_step(inputs, labels, weight)
-            self.step += 1
+            try:
+                with shielded():
+                    loss = self._one_step(inputs, labels, weight)
+                    self.step += 1
+            except Stopped:
+                if self.ranks.size == 1:
+                    self.save()
+                raise
             eps = self.config.eps_at(self.epoch + self.step / self.steps)
             self.watch(Progress(self.epoch, self.step, self.steps, loss, eps))
             if self.ranks.size == 1 and time.monotonic() - self._saved > SAVE_EVERY:
@@ -210,12 +219,12 @@ class Trainer:
         try:
             self.module.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            first = str(error).splitlines()[0]
+            self.epoch, self.step = int(state["epoch"]), int(state["step"])
+            self.seconds, sums = float(state["seconds"]), [float(s) for s in state["sums"]]
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"the checkpoint in {self.run.path} is of another architecture: {first}") from error
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.seconds = state["seconds"]
-        self.sums = list(state["sums"]) if self.ranks.lead else [0.0, 0.0, 0.0]
+        self.sums = sums if self.ranks.lead else [0.0, 0.0, 0.0]
         self.mean = state.get("mean") or None
 
 

@@ -12,9 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.errors import RefusedError
-
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class RefusedError(Exception):
+    """The certificate does not prove its claim, or is no certificate; the message is one line."""
+
+
+class NotModelledError(Exception):
+    """The network or the property has a part that this checker has no rule for."""
+
 
 UNIT, UNIT32 = 2.0**-53, 2.0**-24
 TINY, TINY32 = 2.0**-1000, 2.0**-126
@@ -24,8 +31,9 @@ float64 needs, and far less than any margin."""
 SLOP = 1 + 2.0**-20
 """Sums of error terms are themselves rounded, by less than this factor up to 2^32 terms."""
 
-MORE = 16
-"""Roundings beyond those of a sum's own terms: scaling, and adding up what several users of a node send back."""
+MORE = 128
+"""Roundings beyond those of a sum's own terms: scaling, a weight that is a rounded fraction, and adding up what several users
+of a node send back."""
 
 
 def gamma(count: int, unit: float = UNIT) -> float:
@@ -54,13 +62,19 @@ class Arithmetic:
     def gamma(self, count: int) -> Any:
         return 0 if self.exact else gamma(count + MORE)
 
-    def lost(self, load: Array, terms: int) -> Array:
-        """What float32 may be off in sums of so many terms whose absolute values add up to `load`."""
-        if not self.deployed:
+    def scalar(self, value: float) -> Any:
+        """A float that this arithmetic holds as it is."""
+        return Fraction(value) if self.exact else value
+
+    def lost(self, load: Array, steps: int, peak: Any) -> Array:
+        """What float32 may be off in sums of so many rounded terms whose absolute values add up to `load`.
+
+        peak: the largest factor that what underflow takes, of a weight or a result, is multiplied by.
+        """
+        if not self.deployed or not steps:
             return 0 * load
-        number = Fraction if self.exact else float
-        share = number(terms + 1) * number(UNIT32) / (1 - number(terms + 1) * number(UNIT32))
-        found: Array = load * (share * self.slop * self.slop) + (2 * terms + 4) * number(TINY32)
+        unit = (steps + 1) * self.scalar(UNIT32)
+        found: Array = load * (unit / (1 - unit) * self.slop**2) + (2 * steps + 4) * self.scalar(TINY32) * (1 + peak)
         return found
 
     def number(self, value: Array) -> Array:
@@ -78,6 +92,11 @@ class Arithmetic:
     def up(self, value: Array) -> Array:
         """At least the value that was rounded to this one."""
         return value if self.exact else np.nextafter(value, np.inf)
+
+    def outward(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Floats that enclose the two ends."""
+        ends = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        return (np.nextafter(ends[0], -np.inf), np.nextafter(ends[1], np.inf)) if self.exact else ends
 
     def shorter(self, value: Array) -> Array:
         """Near the value, of few digits."""

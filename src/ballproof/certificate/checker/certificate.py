@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from collections.abc import Iterator
@@ -13,22 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import Arithmetic
-from ballproof.certificate.checker.errors import NotModelledError, RefusedError
-from ballproof.certificate.checker.network import Network, read_network
+from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
+from ballproof.certificate.checker.curves import CURVES
+from ballproof.certificate.checker.network import Array, Network
 from ballproof.certificate.checker.neurons import Question
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.specification import Case, read_cases
 from ballproof.certificate.checker.tree import read_tree, replay
 
-MOST_WEIGHT = 2**1000
-
 FORMAT, VERSION = "ballproof certificate", 1
 
-MOST_LINES, MOST_EACH = 20_000_000, 16
-"""Lines of a file, and how many characters they have on the average."""
-LONGEST_LINE = 2**20
+MOST_WEIGHT = 2**1000
+MOST_LINES, MOST_EACH, LONGEST_LINE = 20_000_000, 16, 2**20
+"""Lines of a file, how many characters they have on the average, and the most of one."""
 
-Array = np.ndarray[Any, np.dtype[Any]]
+CHUNK = 2**16
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,15 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
     """
     net = read_network(network)
     cases, digest = read_cases(property_)
-    lines = _lines(certificate)
+    cut: list[str] = []
+    lines = _lines(certificate, cut)
     header = _header(lines)
-    deployed = deployed or header.get("semantics") == "deployed"
+    deployed = deployed or header["semantics"] == "deployed"
     for name, wanted in (("network", net.sha256), ("property", digest)):
         if header.get(name) != wanted:
             raise RefusedError(f"the certificate is of another {name}: {str(header.get(name))[:16]}..., not {wanted[:16]}...")
     arithmetic = Arithmetic(deployed, exact)
-    found, net = roots(cases, net), net.of(arithmetic.number)
+    found, net = roots(cases, net), semantic(net, arithmetic)
     if type(header.get("roots")) is not int or header["roots"] != len(found):
         raise RefusedError(f"the certificate has {str(header.get('roots'))[:16]} trees, the property {len(found)} boxes")
     count = 0
@@ -76,14 +75,29 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
     for root in found:
         tree = read_tree(next(trees), len(root.low), root.question.count)
         count += len(tree)
-        low, high = arithmetic.number(root.low), arithmetic.number(root.high)
-        rows, offsets = arithmetic.number(root.question.rows), arithmetic.number(root.question.offsets)
-        replay(net, low, high, Question(rows, offsets, root.question.groups), tree, arithmetic)
-    if next(trees, None) is not None:
-        raise RefusedError("the certificate goes on behind its last tree")
-    semantics = "real numbers and every float32 evaluation order" if deployed else "real numbers"
+        low, high, rows, offsets = map(arithmetic.number, (root.low, root.high, root.question.rows, root.question.offsets))
+        try:
+            replay(net, low, high, Question(rows, offsets, root.question.groups), tree, arithmetic)
+        except (OverflowError, MemoryError) as error:
+            raise RefusedError(f"numbers or a box too large to check: {error}") from error
+    if next(trees, None) is not None or cut:
+        raise RefusedError(cut[0] if cut else "the certificate goes on behind its last tree")
     claim = f"no input of the property's {len(found)} box{'es' if len(found) != 1 else ''} violates it"
-    return Checked(claim, net.sha256, digest, semantics, str(arithmetic), len(found), count)
+    return Checked(claim, net.sha256, digest, *told(net, arithmetic), len(found), count)
+
+
+def semantic(network: Network, arithmetic: Arithmetic) -> Network:
+    """The network in this arithmetic. Raises `NotModelledError` where float32 has no one value for an operation."""
+    if arithmetic.deployed and network.enclosed:
+        raise NotModelledError(f"float32 values of {', '.join(network.enclosed)}, which no standard fixes")
+    return network.of(arithmetic)
+
+
+def told(network: Network, arithmetic: Arithmetic) -> tuple[str, str]:
+    """Semantics and arithmetic in words."""
+    curves = sorted({n.kind for n in network.nodes if n.kind in CURVES} | {"roots" for n in network.nodes if n.rooted})
+    enclosed = f", {', '.join(curves)} by rational enclosures" if arithmetic.exact and curves else ""
+    return "real numbers" + " and every float32 evaluation order" * arithmetic.deployed, f"{arithmetic}{enclosed}"
 
 
 def roots(cases: list[Case], network: Network) -> list[Root]:
@@ -125,17 +139,28 @@ def _down(value: Fraction) -> float:
     return near if Fraction(near) <= value else float(np.nextafter(near, -np.inf))
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of the file, unpacked; refuses what is longer than a certificate can be."""
-    count = size = 0
+def _lines(path: Path, cut: list[str]) -> Iterator[str]:
+    """The lines of the file, unpacked; refuses what is longer than a certificate can be.
+
+    Of a file that has no end, as one that was being written, the whole lines are read, and `cut` is told.
+    """
+    unpack, count, size, rest = zlib.decompressobj(wbits=31), 0, 0, b""
     try:
-        with gzip.open(path, "rt", encoding="ascii", newline="\n") as file:
-            while line := file.readline(LONGEST_LINE):
-                count, size = count + 1, size + len(line)
-                if max(count, size / MOST_EACH) > MOST_LINES or not line.endswith("\n"):
-                    raise RefusedError(f"line {count} is cut short or too long, or there are more than {MOST_LINES} short ones")
-                yield line[:-1]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            while not unpack.eof:
+                packed = unpack.unconsumed_tail or file.read(CHUNK)
+                text = unpack.decompress(packed, CHUNK)
+                if not packed and not text:
+                    cut.append(f"the file ends early, behind line {count}: the proof is partial")
+                    return
+                *whole, rest = (rest + text).split(b"\n")
+                count, size = count + len(whole), size + sum(map(len, whole))
+                if max(count, size / MOST_EACH) > MOST_LINES or len(rest) > LONGEST_LINE:
+                    raise RefusedError(f"line {count + 1} is too long, or there are more than {MOST_LINES} short ones")
+                yield from (line.decode("ascii") for line in whole)
+            if rest or unpack.unused_data or file.read(1):
+                raise RefusedError(f"line {count + 1} is cut short, or more follows behind the end")
+    except (OSError, zlib.error, UnicodeDecodeError) as error:
         raise RefusedError(f"{path.name} is damaged: {error}") from error
 
 

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.errors import RefusedError
+from ballproof.certificate.checker.arithmetic import RefusedError
+from ballproof.certificate.checker.network import Array
 from ballproof.certificate.checker.rounded import MOST_ROWS, Bounds, Lines, lines
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 BATCH = 64
 FIRST, LEVELS = 48, 64
+
+Splits = tuple[tuple[int, int, bool], ...]
+"""Bend, unit, and whether its argument is >= 0."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,9 @@ def index(word: str, count: int) -> int:
 
 @dataclass(frozen=True)
 class Leaf:
-    """splits: bend, unit, and whether the argument is >= 0. mix: weights of the group's rows. slopes: by bend, in 64ths,
-    negative where none is given."""
+    """mix: weights of the group's rows. slopes: by bend, in 64ths, negative where none is given."""
 
-    splits: tuple[tuple[int, int, bool], ...]
+    splits: Splits
     mix: Array
     rows: Array
     offsets: Array
@@ -75,8 +75,7 @@ def reading(bounds: Bounds, text: Sequence[str], question: Question) -> list[Lea
     """The leaves of one proof. Raises `RefusedError` where the lines are no whole tree of splits of open units."""
     bends = list(bounds.arguments.values())
     found: list[Leaf] = []
-    start = 0 if question.count == 1 else -1
-    stack: list[tuple[int, tuple[tuple[int, int, bool], ...]]] = [(start, ())]
+    stack: list[tuple[int, Splits]] = [(0 if question.count == 1 else -1, ())]
     for line in text:
         if not stack:
             raise RefusedError("a proof has more lines than leaves")
@@ -90,7 +89,7 @@ def reading(bounds: Bounds, text: Sequence[str], question: Question) -> list[Lea
             unit = index(rest[1], low.shape[1])
             if not low[0, unit] < 0 < high[0, unit] or any(s[:2] == (bend, unit) for s in splits):
                 raise RefusedError(f"a split of unit {unit}, which is not open")
-            stack += [(group, (*splits, (bend, unit, True))), (group, (*splits, (bend, unit, False)))]
+            stack += [(group, (*splits, (bend, unit, above))) for above in (True, False)]
         elif word == "q" and len(rest) > len(bends) and (len(rest) - 1 - len(bends)) % 3 == 0 and group >= 0:
             found.append(read_leaf(splits, rest, bends, question, group))
         else:
@@ -100,9 +99,7 @@ def reading(bounds: Bounds, text: Sequence[str], question: Question) -> list[Lea
     return found
 
 
-def read_leaf(
-    splits: tuple[Any, ...], words: list[str], bends: list[tuple[Array, Array]], question: Question, group: int
-) -> Leaf:
+def read_leaf(splits: Splits, words: list[str], bends: list[tuple[Array, Array]], question: Question, group: int) -> Leaf:
     """What a line says of a leaf of this group where these splits hold. bends: the intervals of each rectifier's arguments."""
     mix, rows = [number(w) for w in words[0].split(",")], np.flatnonzero(question.groups == group)
     if len(mix) != len(rows) or min(mix) < 0 or len(mix) > MOST_ROWS:
@@ -126,10 +123,8 @@ def prove(bounds: Bounds, text: Sequence[str], question: Question) -> None:
     for start in range(0, len(leaves), BATCH):
         found = values(bounds, leaves[start : start + BATCH])
         if not (found > 0).all():
-            wrong = int((~(found > 0)).argmax())
-            raise RefusedError(
-                f"leaf {start + wrong} is not proven: its rows are only known to be above {float(found[wrong]):.6g}"
-            )
+            at = int((~(found > 0)).argmax())
+            raise RefusedError(f"leaf {start + at} is not proven: its rows are only known to be above {float(found[at]):.6g}")
 
 
 def values(bounds: Bounds, leaves: list[Leaf]) -> Array:
@@ -142,14 +137,14 @@ def values(bounds: Bounds, leaves: list[Leaf]) -> Array:
             for _, unit, above in (s for s in leaf.splits if s[0] == bend):
                 (lows if above else highs)[i, unit] = 0
             for _, unit, value in (m for m in leaf.multipliers if m[0] == bend):
-                multiplier[i, unit] = exact.number(np.array(value)).item()
+                multiplier[i, unit] = exact.scalar(value)
         own, given = lines(lows, highs, exact), np.stack([leaf.slopes[bend] for leaf in leaves])
         told = (given >= 0) & (lows < 0) & (highs > 0)
         below = np.where(told, exact.number(given / LEVELS), own.below[:, 0])
         cost = np.maximum(multiplier, 0) * highs + np.minimum(multiplier, 0) * lows
-        found[place] = Lines(below[:, None], own.above, own.offset, multiplier[:, None], cost[:, None])
+        found[place] = Lines(below[:, None], own.base, own.above, own.offset, multiplier[:, None], cost[:, None])
     rows = [exact.number(leaf.mix[:, None]) * leaf.rows for leaf in leaves]
     ends = [exact.number(leaf.mix) * leaf.offsets for leaf in leaves]
-    add = lambda parts: np.stack([np.asarray(p.sum(0), bounds.low[0].dtype) for p in parts])[:, None]  # noqa: E731
+    add = lambda parts: np.stack([np.asarray(p.sum(0), bounds.type) for p in parts])[:, None]  # noqa: E731
     sizes = add([np.abs(r) for r in rows]), add([np.abs(e) for e in ends])
     return bounds.planes(add(rows), add(ends), found, sizes).least[:, 0]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import Arithmetic
-from ballproof.certificate.checker.certificate import Checked, check, roots
-from ballproof.certificate.checker.errors import RefusedError
-from ballproof.certificate.checker.network import Array, Network, read_network, unpacked
+from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
+from ballproof.certificate.checker.certificate import Checked, check, roots, semantic, told
+from ballproof.certificate.checker.network import Array, Network
+from ballproof.certificate.checker.operators import read_network, unpacked
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.checker.specification import Case, read_cases
 
@@ -32,19 +32,23 @@ def check_counterexample(path: Path, network: Path, property_: Path, deployed: b
 
     By fractions, in real numbers; deployed: in every float32 evaluation order.
     """
-    net = read_network(network)
     cases, digest = read_cases(property_)
-    roots(cases, net)  # refuses a property that does not fit the network
+    if re.search(rb"[<>](?!=)", unpacked(property_)):
+        raise NotModelledError("a strict comparison, for a counterexample")
+    arithmetic = Arithmetic(deployed, exact=True)
+    read = read_network(network)
+    roots(cases, read)  # refuses a property that does not fit the network
+    net = semantic(read, arithmetic)
     x = _input(unpacked(path).decode("ascii", "replace"), net.nodes[0].size)
     exact = [Fraction(float(v)) for v in x]
     own = [c for c in cases if all(a <= v <= b for a, v, b in zip(c.low, exact, c.high, strict=True))]
     if not own:
         raise RefusedError("the input lies in no box of the property")
-    arithmetic = Arithmetic(deployed, exact=True)
     semantics = "every float32 evaluation order" if deployed else "real numbers"
     if not any(_violated(net, case, x, arithmetic) for case in own):
         raise RefusedError(f"the input does not violate the property in {semantics}")
-    return Checked("the input lies in the property's box and violates it", net.sha256, digest, semantics, str(arithmetic), 1, 1)
+    claim = "the input lies in the property's box and violates it"
+    return Checked(claim, net.sha256, digest, semantics, told(net, arithmetic)[1], 1, 1)
 
 
 def _input(text: str, count: int) -> Array:
@@ -66,7 +70,7 @@ def _input(text: str, count: int) -> Array:
 def _violated(network: Network, case: Case, x: Array, arithmetic: Arithmetic) -> bool:
     """Whether all rows of the case are at most 0 at x."""
     point = arithmetic.number(x.astype(np.float64)[None])
-    bounds = Bounds(network.of(arithmetic.number), point, point, arithmetic)
+    bounds = Bounds(network, point, point, arithmetic)
     size, asked = network.output.index.size, case.rows or (({}, Fraction(0)),)
     rows = np.array([[[-terms.get(i, Fraction(0)) for i in range(size)] for terms, _ in asked]])
     ends = np.array([[-offset for _, offset in asked]])

@@ -2,10 +2,10 @@
 
 The bound is that of the dual: a row of coefficients walks back from the output. At an affine node it is multiplied by the
 matrix; at a rectifier on an interval [l, u] it meets a line below (any slope from 0 to 1) where it is positive and the chord
-above where it is negative; at the input it meets the box. Any slopes give a valid bound, so it does not matter how slopes are
-rounded; what matters is that the offset of a line is rounded outward, and that the row that was computed differs from the exact
-product by `d` with `|d| <= gamma_n |row| |W|`. On values of size at most M that costs at most `gamma_n |row| (|W| M)`, and
-`|W| M` is one vector for each node.
+above where it is negative; at another function lines that enclose it (curves.py); at the input it meets the box. Any slopes
+give a valid bound, so it does not matter how slopes are rounded; what matters is that the offset of a line is rounded outward,
+and that the row that was computed differs from the exact product by `d` with `|d| <= gamma_n |row| |W|`. On values of size at
+most M that costs at most `gamma_n |row| (|W| M)`, and `|W| M` is one vector for each node.
 
 Where `low <= z <= high` is known of a rectifier's argument, `g z <= max(g, 0) high + min(g, 0) low` for any number g, so g may
 be added to the row's coefficient of z for that price: a multiplier.
@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import Arithmetic
-from ballproof.certificate.checker.errors import RefusedError
-from ballproof.certificate.checker.network import MOST_USERS, Network, Node, spread, taken
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
+from ballproof.certificate.checker.curves import enclosed
+from ballproof.certificate.checker.network import MOST_USERS, Array, Network, Node, spread
 
 MOST_ROWS = 1000
 """Rows of one group."""
+
+ROOT = 2.0**-100
+"""How far weights that are roots may be off, as a share of their size."""
 
 LARGEST32 = 2**127
 """Half of what float32 holds: no sum of terms whose absolute values add up to less overflows, in whatever order."""
@@ -45,10 +46,11 @@ class Planes:
 
 @dataclass(frozen=True)
 class Lines:
-    """Of a rectifier on boxes: slopes of the lines below, `(boxes, 1 or rows, units)`, slope and offset of the chord above; the
-    multipliers of the rows and what each of them costs, `(boxes, rows, units)`."""
+    """Of a function on boxes, `(boxes, 1 or rows, units)`: slope and offset of the line below and of the one above; the
+    multipliers of the rows and what each of them costs."""
 
     below: Array
+    base: Array
     above: Array
     offset: Array
     multiplier: Array | None = None
@@ -59,7 +61,7 @@ class Bounds:
     """Proven intervals of every node on boxes `(boxes, inputs)`, and lower values of rows at the output."""
 
     def __init__(self, network: Network, low: Array, high: Array, arithmetic: Arithmetic) -> None:
-        self.network, self.arithmetic = network, arithmetic
+        self.network, self.arithmetic, self.type = network, arithmetic, low.dtype
         self.low: list[Array] = []
         self.high: list[Array] = []
         self.load: list[Array] = []
@@ -69,87 +71,88 @@ class Bounds:
         self.lines: dict[int, Lines] = {}
         self.arguments: dict[int, tuple[Array, Array]] = {}
         """By rectifier, the intervals of its arguments."""
-        bends = False
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused
             for place, node in enumerate(network.nodes):
                 if node.kind == "input":
                     self._known(low, high)
                 elif node.kind == "affine":
                     self._affine(node)
                 else:
-                    self._rectifier(place, node, bends)
-                    bends = True
+                    self._function(place, node)
                 for ends in (self.low, self.high, self.load, self.slack):
                     arithmetic.settled(ends[place])
                 size = self._magnitude(place)
-                if arithmetic.deployed and not ((size < LARGEST32).all() and (self.load[place] < LARGEST32).all()):
+                if arithmetic.deployed and not (arithmetic.scalar(node.peak) * (1 + size + self.load[place]) < LARGEST32).all():
                     raise RefusedError("float32 numbers may overflow on this box")
                 self.vanished = self.vanished + MOST_USERS * arithmetic.tiny * (1 + size.sum(1, keepdims=True))
 
     def _known(self, low: Array, high: Array) -> None:
-        self.low.append(low)
-        self.high.append(high)
-        self.load.append(np.zeros((1, low.shape[1]), low.dtype))
-        self.slack.append(np.zeros((1, low.shape[1]), low.dtype))
+        zero = np.zeros((1, low.shape[1]), self.type)
+        for ends, value in ((self.low, low), (self.high, high), (self.load, zero), (self.slack, zero)):
+            ends.append(value)
 
     def _magnitude(self, place: int) -> Array:
         return np.maximum(np.abs(self.low[place]), np.abs(self.high[place]))
 
     def _affine(self, node: Node) -> None:
-        """Interval arithmetic, rounded outward."""
-        assert node.bias is not None
-        low, high, load = node.bias[None], node.bias[None], np.abs(node.bias)[None]
+        """Interval arithmetic by middles and radii, rounded outward."""
+        exact, peak = self.arithmetic, 1
+        middle, radius, load = node.bias[None], 0 * node.bias[None], node.burden[None]
         for part in node.parts:
-            below, above, size = self.low[part.source], self.high[part.source], self._magnitude(part.source)
-            if part.scale is None:
-                up, down, whole = part.signed
-                low, high = low + part.applied(up, below), high + part.applied(up, above)
-                low, high = low + part.applied(down, above), high + part.applied(down, below)
-                load = load + part.applied(whole, size)
-            else:
-                ends = part.scale * taken(below, part.places[0]), part.scale * taken(above, part.places[0])
-                low, high = low + np.minimum(*ends), high + np.maximum(*ends)
-                load = load + np.abs(part.scale) * taken(size, part.places[0])
-        exact = self.arithmetic
+            low, high = self.low[part.source], self.high[part.source]
+            centre = (low + high) * exact.scalar(0.5)
+            wide, weight = np.maximum(exact.up(high - centre), exact.up(centre - low)), np.abs(part.weight)
+            middle, radius = middle + part.applied(part.weight, centre), radius + part.applied(weight, wide)
+            load = load + part.applied(weight, self._magnitude(part.source))
+            peak = np.maximum(peak, self._magnitude(part.source).max())
         load = load * exact.slop + exact.tiny
-        slack = exact.lost(load, node.terms)
-        wide = (exact.gamma(2 * node.terms) * load + slack) * exact.slop
-        self.low.append(exact.down(low - wide))
-        self.high.append(exact.up(high + wide))
+        slack = exact.lost(load, node.steps, exact.scalar(node.peak) * peak)
+        slack = slack + load * exact.scalar(ROOT) if node.rooted else slack
+        wide = radius + (exact.gamma(4 * node.terms) * load + slack) * exact.slop
+        self.low.append(exact.down(middle - exact.up(wide)))
+        self.high.append(exact.up(middle + exact.up(wide)))
         self.load.append(load)
         self.slack.append(slack)
 
-    def _rectifier(self, place: int, node: Node, bends: bool) -> None:
-        source = node.parts[0].source
-        low, high = self.low[source][:, node.take], self.high[source][:, node.take]
-        unsettled = (low < 0) & (high > 0)
+    def _function(self, place: int, node: Node) -> None:
+        (part,) = node.parts
+        low, high = self.low[part.source][:, node.take], self.high[part.source][:, node.take]
+        unsettled = (low < 0) & (high > 0) if node.kind == "Relu" else low < high
         open_ = np.flatnonzero(unsettled.any(0))
-        if bends and len(open_):
-            found, asked = self._ends(source, node.take[open_]), unsettled[:, open_]  # so that no box minds its company
+        source = self.network.nodes[part.source]
+        if len(open_) and any(p.source for p in source.parts):  # else the interval is exact already
+            found, asked = self._ends(part.source, node.take[open_]), unsettled[:, open_]  # so that no box minds its company
             low[:, open_] = np.where(asked, np.maximum(low[:, open_], found[:, : len(open_)]), low[:, open_])
             high[:, open_] = np.where(asked, np.minimum(high[:, open_], -found[:, len(open_) :]), high[:, open_])
-        self.arguments[place] = low, high
-        self.lines[place] = lines(low, high, self.arithmetic)
-        self._known(np.maximum(low, 0), np.maximum(high, 0))
+        if bool((low > high).any()):
+            raise RefusedError("an interval is empty, which no box can cause")
+        if node.kind == "Relu":
+            self.arguments[place] = low, high
+            self.lines[place] = lines(low, high, self.arithmetic)
+            self._known(np.maximum(low, 0), np.maximum(high, 0))
+        else:
+            least, largest, *own = enclosed(node.kind, low, high, self.arithmetic)
+            self.lines[place] = Lines(*(v[:, None] for v in own))
+            self._known(least, largest)
 
     def planes(
         self, rows: Array, offsets: Array, lines: dict[int, Lines] | None = None, sizes: tuple[Array, Array] | None = None
     ) -> Planes:
         """Of `rows (boxes or 1, rows, outputs) · y + offsets (boxes or 1, rows)` on each box.
 
-        lines: other lines than those of the boxes. sizes: where rows and offsets are sums that were rounded, those of the
-        absolute values of their terms.
+        lines: of some rectifiers, others than those of the boxes. sizes: where rows and offsets are sums that were rounded,
+        those of the absolute values of their terms.
         """
         view, walk = self.network.output, _Sum(self.arithmetic, self.vanished)
         wide = spread(rows, view.index.ravel(), self.network.nodes[view.node].size)
-        self._walk({view.node: wide}, view.node, walk, lines or self.lines)
+        self._walk({view.node: wide}, view.node, walk, self.lines | (lines or {}))
         walk.add(offsets, np.abs(offsets), 1)
         if sizes is not None:
             wide = spread(sizes[0], view.index.ravel(), self.network.nodes[view.node].size)
             walk.add(0 * sizes[1], sizes[1], MOST_ROWS)
             walk.error(self.arithmetic.gamma(MOST_ROWS) * _dot(wide, self._magnitude(view.node)))
         boxes = max(len(self.low[0]), len(wide), *(len(x.below) for x in (lines or {}).values()), 1)
-        slope = np.zeros((boxes, rows.shape[1], self.low[0].shape[1]), self.low[0].dtype)
+        slope = np.zeros((boxes, rows.shape[1], self.low[0].shape[1]), self.type)
         slope = slope if walk.slope is None else slope + walk.slope
         offset = walk.lower(boxes, rows.shape[1])
         self._meet_box(slope, walk)
@@ -161,15 +164,12 @@ class Bounds:
         sign = np.repeat([1, -1], len(units))[:, None]
         coefficients: dict[int, Array] = {}
         if node.kind != "affine":
-            coefficients[place] = (sign * (both[:, None] == np.arange(node.size)))[None].astype(self.low[0].dtype)
+            coefficients[place] = (sign * (both[:, None] == np.arange(node.size)))[None].astype(self.type)
         else:
-            assert node.bias is not None
             walk.add((sign[:, 0] * node.bias[both])[None], np.abs(node.bias[both])[None], 1)
-            walk.error(self.slack[place][:, both] * self.arithmetic.slop)
             for part in node.parts:
-                found = (sign * part.rows(both))[None]
-                coefficients[part.source] = coefficients[part.source] + found if part.source in coefficients else found
-            walk.error(self.arithmetic.gamma(0) * self.load[place][:, both])
+                _gather(coefficients, part.source, (sign * part.rows(both))[None])
+            walk.error(self.slack[place][:, both] * self.arithmetic.slop + self.arithmetic.gamma(0) * self.load[place][:, both])
         self._walk(coefficients, place, walk, self.lines)
         if walk.slope is not None:
             self._meet_box(walk.slope, walk)
@@ -178,49 +178,51 @@ class Bounds:
     def _walk(self, coefficients: dict[int, Array], place: int, walk: _Sum, lines: dict[int, Lines]) -> None:
         """Coefficients of nodes up to a place pulled back to the input."""
         for at in range(place, -1, -1):
-            node, row = self.network.nodes[at], coefficients.pop(at, None)
-            known = lines.get(at)
+            node, row, known = self.network.nodes[at], coefficients.pop(at, None), lines.get(at)
             if row is None and (known is None or known.multiplier is None):
                 continue
             if node.kind == "input":
                 walk.slope = row
-            elif node.kind == "affine":
+            elif known is None:
                 assert row is not None
                 self._pull_affine(at, node, row, coefficients, walk)
             else:
-                assert known is not None
-                row = np.zeros((1, 1, node.size), self.low[0].dtype) if row is None else row
-                self._pull_rectifier(node, row, coefficients, walk, known)
+                row = np.zeros((1, 1, node.size), self.type) if row is None else row
+                self._pull_function(node, row, coefficients, walk, known)
 
     def _meet_box(self, row: Array, walk: _Sum) -> None:
-        up, down = np.maximum(row, 0), np.minimum(row, 0)
-        low, high = self.low[0], self.high[0]
-        walk.add(_dot(up, low) + _dot(down, high), _dot(np.abs(row), self._magnitude(0)), 2 * row.shape[2])
+        value = _dot(np.maximum(row, 0), self.low[0]) + _dot(np.minimum(row, 0), self.high[0])
+        walk.add(value, _dot(np.abs(row), self._magnitude(0)), 2 * row.shape[2])
 
     def _pull_affine(self, at: int, node: Node, row: Array, coefficients: dict[int, Array], walk: _Sum) -> None:
-        assert node.bias is not None
         size, slop = np.abs(row), self.arithmetic.slop
         walk.add(row @ node.bias, size @ np.abs(node.bias), row.shape[2])
-        load = self.arithmetic.gamma(row.shape[2]) * self.load[at] + slop * self.slack[at]
-        walk.error(slop * _dot(size, load))
+        walk.error(slop * _dot(size, self.arithmetic.gamma(row.shape[2]) * self.load[at] + slop * self.slack[at]))
         for part in node.parts:
-            found = part.pulled(row)
-            coefficients[part.source] = coefficients[part.source] + found if part.source in coefficients else found
+            _gather(coefficients, part.source, part.pulled(row))
 
-    def _pull_rectifier(self, node: Node, row: Array, coefficients: dict[int, Array], walk: _Sum, known: Lines) -> None:
+    def _pull_function(self, node: Node, row: Array, coefficients: dict[int, Array], walk: _Sum, known: Lines) -> None:
         (part,) = node.parts
         lost = _dot(np.minimum(row, 0), known.offset[:, 0])
-        walk.add(lost, -lost, row.shape[2])
-        found = row * np.where(row > 0, known.below, known.above)
+        if node.kind == "Relu":  # no offset is negative, and the line below has none
+            walk.add(lost, -lost, row.shape[2])
+        else:
+            size, up = np.abs(row), np.maximum(row, 0)
+            whole = np.maximum(np.abs(known.base), np.abs(known.offset))[:, 0]
+            walk.add(lost + _dot(up, known.base[:, 0]), _dot(size, whole), 2 * row.shape[2])
+        found = np.where(row > 0, known.below, known.above)
+        found *= row
         size = np.abs(found)
-        if known.multiplier is not None:
-            assert known.cost is not None
+        if known.multiplier is not None and known.cost is not None:
             found, size = found + known.multiplier, size + np.abs(known.multiplier)
             walk.add(-known.cost.sum(2), np.abs(known.cost).sum(2), row.shape[2])
-        size = spread(size, node.take, part.size)
-        walk.error(self.arithmetic.gamma(0) * _dot(size, self._magnitude(part.source)))
-        found = spread(found, node.take, part.size)
-        coefficients[part.source] = coefficients[part.source] + found if part.source in coefficients else found
+        values = self._magnitude(part.source)
+        walk.error(self.arithmetic.gamma(row.shape[2]) * _dot(spread(size, node.take, part.size), values))
+        _gather(coefficients, part.source, spread(found, node.take, part.size))
+
+
+def _gather(coefficients: dict[int, Array], place: int, row: Array) -> None:
+    coefficients[place] = coefficients[place] + row if place in coefficients else row
 
 
 class _Sum:
@@ -249,9 +251,7 @@ class _Sum:
 
 
 def lines(low: Array, high: Array, arithmetic: Arithmetic) -> Lines:
-    """The chord above on `[low, high]` with its offset rounded up, and the line below of slope 0 or 1."""
-    if bool((low > high).any()):
-        raise RefusedError("an interval is empty, which no box can cause")
+    """Of a rectifier: the chord above on `[low, high]` with its offset rounded up, and the line below of slope 0 or 1."""
     on, off = low >= 0, high <= 0
     bends = ~on & ~off
     slope = np.where(on, 1, np.where(off, 0, arithmetic.shorter(high / np.where(bends, high - low, 1))))
@@ -259,7 +259,7 @@ def lines(low: Array, high: Array, arithmetic: Arithmetic) -> Lines:
     left = arithmetic.up(slope * -low)
     right = arithmetic.up(high - arithmetic.down(slope * high))
     offset = np.where(bends, np.maximum(np.maximum(left, right), 0), 0)
-    return Lines(*(np.asarray(a, low.dtype)[:, None] for a in (below, slope, offset)))
+    return Lines(*(np.asarray(a, low.dtype)[:, None] for a in (below, 0 * offset, slope, offset)))
 
 
 def _dot(rows: Array, values: Array) -> Array:

@@ -48,6 +48,8 @@ def one_hot(site: Site) -> Array:
     _constants_only(site, "constant places")
     count, (off, on) = int(site.number(1, "a depth")), site.array(2, "values")
     places = site.array(0, "places")[..., None].astype(np.int64)
+    if not 0 < count * max(1, places.size) <= MOST_NUMBERS:
+        raise InputError(f"{places.size} places of {count}; expected at most {MOST_NUMBERS} numbers")
     found = np.where((places == np.arange(count)) | (places + count == np.arange(count)), on, off)
     axis = site.attribute("axis", -1)
     return np.asarray(np.moveaxis(found, -1, axis), site.array(2, "values").dtype)

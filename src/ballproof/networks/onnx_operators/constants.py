@@ -12,7 +12,7 @@ from ballproof.errors import InputError, UnsupportedError
 from ballproof.networks.onnx_operators.site import Array, Site, Value
 from ballproof.networks.onnx_operators.table import translates
 
-MOST_NUMBERS = 2**28
+MOST_NUMBERS = 2**27
 """A constant of a given shape has at most so many entries: 1 GiB of float32."""
 
 KINDS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}

@@ -85,6 +85,8 @@ def tile(site: Site) -> Value | Array:
         raise InputError(f"repeats {repeats} for a value of shape {site.shape(0)}")
     if site.varies(0) and site.batched and repeats[0] != 1:
         raise BatchAxisError(f"repeats {repeats} of the batch axis; supported: 1 in front")
+    if not 0 < prod(repeats) * prod(site.shape(0)) <= MOST_NUMBERS:
+        raise InputError(f"repeats {repeats} of a value of shape {site.shape(0)}, expected at most {MOST_NUMBERS} entries")
     return moved(site, (0,), lambda x: np.tile(x, repeats))
 
 

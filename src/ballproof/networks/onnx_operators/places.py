@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
+from math import prod
 
 import numpy as np
 
 from ballproof.errors import InputError, UnsupportedError
+from ballproof.networks.onnx_operators.constants import MOST_NUMBERS
 from ballproof.networks.onnx_operators.site import Array, BatchAxisError, Site, Value
 from ballproof.networks.onnx_operators.table import translates
 from ballproof.operations.concat import Concat
@@ -81,6 +83,8 @@ def gather(site: Site) -> Value | Array:
     shape = site.shape(0)
     if ((index < -shape[place]) | (index >= shape[place])).any():
         raise InputError(f"places {index.reshape(-1).tolist()[:9]} of axis {place} of a value of shape {shape}")
+    if index.size * (prod(shape) // max(1, shape[place])) > MOST_NUMBERS:
+        raise InputError(f"{index.size} places of a value of shape {shape}, expected at most {MOST_NUMBERS} entries")
     if not site.varies(0):
         return np.asarray(np.take(site.array(0, "x"), index, place))
     places, axis = (index % shape[place]).astype(np.int64), site.axis(place)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, floor
+from math import ceil, floor, prod
 
 import torch
 from torch import Tensor
 
-from ballproof.errors import UnsupportedError
+from ballproof.errors import InputError, UnsupportedError
 from ballproof.networks import composed
+from ballproof.networks.onnx_operators.constants import MOST_NUMBERS
 from ballproof.networks.onnx_operators.site import Site, Value
 from ballproof.networks.onnx_operators.sketch import OnnxSketch
 from ballproof.networks.onnx_operators.table import translates
@@ -55,7 +56,10 @@ def resize(site: Site) -> Value:
     if site.attribute("keep_aspect_ratio_policy", "stretch") != "stretch" or site.attribute("axes"):
         raise UnsupportedError("a kept aspect ratio or named axes; supported: stretch, all axes")
     found = site.name(0)
-    for i, (n, (m, scale)) in enumerate(zip(site.shape(0), _goals(site, old), strict=True)):
+    goals = _goals(site, old)
+    if prod(max(1, n, m) for n, (m, _) in zip(site.shape(0), goals, strict=True)) > MOST_NUMBERS:
+        raise InputError(f"from {site.shape(0)} to {[m for m, _ in goals]}, expected at most {MOST_NUMBERS} entries")
+    for i, (n, (m, scale)) in enumerate(zip(site.shape(0), goals, strict=True)):
         if m != n or scale != 1:
             weights = _weights(n, m, scale, PLACES[place], ROUNDS[rounds] if mode == "nearest" else None)
             found = composed.resampled(OnnxSketch(site), found, site.axis(i), weights, part=f"axis_{i}")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from ballproof.errors import InputError
+from ballproof.files import chunks
 
 CHUNK = 2**20
 """Bytes that are read at once."""
 
 MOST_BYTES = 2**31
-"""The limit for what a packed file may unpack to, so that a small file cannot fill the memory."""
+"""The limit for a file, unpacked; see `files.py` for smaller ones."""
+
+LONGEST = 2**26
+"""Bytes of a line."""
 
 DEEPEST = 100
 """Nesting beyond this is refused; files of the field have 5 levels."""
@@ -34,6 +36,8 @@ def top_level_forms(path: Path) -> Iterator[str]:
         start = 0
         for found in PIECE.finditer(text):
             depth += 1 if found[0] == "(" else -1
+            if depth > DEEPEST:
+                raise InputError(f"forms are nested more than {DEEPEST} deep, near `{_near(text, found.start())}`")
             if depth < 0:
                 raise InputError(f"{path}: a parenthesis is closed that was never opened, near `{_near(text, found.start())}`")
             if depth == 0:
@@ -50,25 +54,17 @@ def top_level_forms(path: Path) -> Iterator[str]:
 
 def _lines(path: Path) -> Iterator[str]:
     """The text in pieces that end with a line, without comments."""
-    if not path.is_file():
-        raise InputError(f"no file {path}")
-    rest, total = "", 0
+    rest = ""
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                total += len(chunk)
-                if total > MOST_BYTES:
-                    raise InputError(f"{path} unpacks to more than {MOST_BYTES} bytes")
-                text = rest + chunk.decode("ascii")
-                cut = text.rfind("\n") + 1
-                rest = text[cut:]
-                yield _bare(text[:cut])
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is truncated or no gzip file: {error}") from error
+        for chunk in chunks(path, MOST_BYTES, CHUNK):
+            text = rest + chunk.decode("ascii")
+            cut = text.rfind("\n") + 1
+            rest = text[cut:]
+            if len(rest) > LONGEST:
+                raise InputError(f"{path}: a line of more than {LONGEST >> 20} MiB")
+            yield _bare(text[:cut])
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no VNN-LIB file: it holds bytes that are no ASCII text") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
     yield _bare(rest)
 
 

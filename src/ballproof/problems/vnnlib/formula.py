@@ -11,8 +11,10 @@ from math import isfinite
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.problems.vnnlib.forms import Form
 
-MOST_CASES = 10**6
+MOST_CASES = 2 * 10**5
 """An OR of more ANDs than this is refused; the largest files of the field have some ten thousands."""
+
+MOST_ATOMS = 10**7
 
 VARIABLE = re.compile(r"([XY])_(\d+)")
 
@@ -41,7 +43,7 @@ def alternatives(form: Form) -> list[Conjunction]:
         case ["and", *parts]:
             return _all([alternatives(p) for p in parts])
         case ["or", *parts]:
-            return [c for p in parts for c in alternatives(p)]
+            return _any(parts)
         case ["true"] | "true":
             return [()]
         case ["false"] | "false":
@@ -53,6 +55,15 @@ def alternatives(form: Form) -> list[Conjunction]:
     raise UnsupportedError(f"the formula `{_told(form)}`; supported: and, or, <=, <, >=, >, =, !=")
 
 
+def _any(parts: list[Form]) -> list[Conjunction]:
+    found: list[Conjunction] = []
+    for part in parts:
+        found += alternatives(part)
+        if len(found) > MOST_CASES:
+            raise UnsupportedError(f"a formula of more than {MOST_CASES} cases")
+    return found
+
+
 def _all(parts: list[list[Conjunction]]) -> list[Conjunction]:
     count = 1
     for p in parts:
@@ -61,6 +72,8 @@ def _all(parts: list[list[Conjunction]]) -> list[Conjunction]:
             raise UnsupportedError(f"a formula of more than {MOST_CASES} cases")
     if count == 1:
         return [tuple(atom for p in parts for atom in p[0])]
+    if count * sum(max(map(len, p), default=0) for p in parts) > MOST_ATOMS:
+        raise UnsupportedError(f"a formula of {count} cases with more than {MOST_ATOMS} relations in all")
     return [tuple(atom for c in chosen for atom in c) for chosen in combinations(*parts)]
 
 

@@ -15,6 +15,9 @@ from ballproof.problems.vnnlib.formula import MOST_CASES, VARIABLE, Atom, Conjun
 from ballproof.problems.vnnlib.specification import Array, Case, Row, Specification
 from ballproof.problems.vnnlib.version2 import Declarations, version
 
+MOST_ENDS = 2 * 10**7
+"""Boxes times inputs; the largest files of the field have some millions."""
+
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 BOUND = re.compile(rf"\(\s*(<=|>=)\s+([XY])_(\d+)\s+({NUMBER})\s*\)")
 """The atom that files hold by the million: one variable against one number."""
@@ -106,13 +109,14 @@ class Reader:
     def _disjuncts(self, body: str) -> Iterator[Conjunction]:
         """The OR of ANDs of one assertion, part by part where it is an `or` at the top."""
         parts = children(body) if re.match(r"\(\s*or\s*\(", body) else iter([body])
-        for count, part in enumerate(parts):
-            if count >= MOST_CASES:
+        count = 0
+        for part in parts:
+            plain = PLAIN.fullmatch(part)
+            found = [tuple(_bound(*a) for a in BOUND.findall(part))] if plain else alternatives(nested(part))
+            count += len(found)
+            if count > MOST_CASES:
                 raise UnsupportedError(f"an assertion of more than {MOST_CASES} cases")
-            if PLAIN.fullmatch(part):
-                yield tuple(_bound(*atom) for atom in BOUND.findall(part))
-            else:
-                yield from alternatives(nested(part))
+            yield from found
 
     def _cases(self) -> Iterator[Case]:
         """Conjunctions with the same box are groups of one case."""
@@ -129,6 +133,8 @@ class Reader:
             if box.empty:
                 continue
             found.setdefault(box.key(), (box, []))[1].append(tuple(box.rows))
+            if len(found) * self.count["X"] > MOST_ENDS:
+                raise UnsupportedError(f"more than {len(found) - 1} boxes of {self.count['X']} inputs")
         for box, groups in found.values():
             yield Case(
                 box.lower, box.upper, tuple(dict.fromkeys(groups)), frozenset(box.strict_lower), frozenset(box.strict_upper)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import Backward
-from ballproof.bounds.interval import arguments
-from ballproof.operations import Nonlinear
+from ballproof.train.losses.lines import lower_by_lines
 from ballproof.train.losses.moment import Moment, worst_cross_entropy
 
 FLAT = 40.0
@@ -19,7 +17,7 @@ def crown_ibp(moment: Moment) -> Tensor:
     beta = moment.config.crown_beta_at(moment.eps)
     if beta <= 0:
         return worst_cross_entropy(moment.interval_margins())
-    return worst_cross_entropy(beta * _lower(moment, moment.rows) + (1 - beta) * moment.interval_margins())
+    return worst_cross_entropy(beta * lower_by_lines(moment, moment.rows) + (1 - beta) * moment.interval_margins())
 
 
 def crown_ibp_fused(moment: Moment) -> Tensor:
@@ -38,14 +36,6 @@ def crown_ibp_fused(moment: Moment) -> Tensor:
     first, last, width = torch.exp(-low), torch.exp(-high), high - low
     slope = torch.where(width > 1e-6, (last - first) / width.clamp(min=1e-6), -first)
     query = -(slope.unsqueeze(2) * moment.rows).sum(1, keepdim=True)
-    total = 1 + (first - slope * low).sum(1) - _lower(moment, query)[:, 0]
+    total = 1 + (first - slope * low).sum(1) - lower_by_lines(moment, query)[:, 0]
     mixed = beta * total.clamp(min=1.0) + (1 - beta) * torch.exp(by_intervals.clamp(max=FLAT))
     return torch.where(fits, torch.log(mixed), by_intervals).mean()
-
-
-def _lower(moment: Moment, rows: Tensor) -> Tensor:
-    """Proven lower values of queries at the output, by adaptive lines on the interval bounds."""
-    graph, constants = moment.graph, moment.graph.constants()
-    bends = [(n, n.operation) for n in graph.varying if isinstance(n.operation, Nonlinear)]
-    lines = {n.name: f.relax(*arguments(graph, n, moment.intervals, constants), slope="adaptive") for n, f in bends}
-    return Backward(graph, moment.region, constants, lines)(graph.output, rows, both=False)[0]

@@ -1,0 +1,590 @@
+"""ONNX files: each operation as affine nodes and functions of single numbers. NumPy and onnx only.
+
+A rule is named as its operation, takes the operands and the attributes, and knows no others: an attribute that is not in its
+signature is refused, as is an operation without a rule. Nodes with `steps=0` are no operation of the network but a way to write
+one, such as `max(a, b) = a + Relu(b - a)`; float32 does not round there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from ballproof.certificate.checker.arithmetic import NotModelledError
+from ballproof.certificate.checker.curves import CURVES, STEPS
+from ballproof.certificate.checker.network import Array, Network, Node, Part, View, finished
+
+Tensor = View | Array
+
+LARGEST = 2**27
+"""Numbers of all weights and places, as they are laid out here; bytes of a file."""
+
+OLDEST, NEWEST = 7, 22
+"""Versions of the operators whose meaning the rules have; from 7 on shapes are broadcast as in NumPy."""
+
+EPSILON, ALPHA = float(np.float32(1e-5)), float(np.float32(0.01))
+"""What the standard takes where a file says nothing."""
+
+FARTHEST32 = float(np.finfo(np.float32).max)
+
+
+def unpacked(path: Path) -> bytes:
+    """The content of a file, unpacked if its name ends in `.gz`."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise NotModelledError(f"{path.name}, which is damaged: {error}") from error
+    if len(content) > LARGEST:
+        raise NotModelledError(f"{path.name}, a file of more than {LARGEST} bytes")
+    return content
+
+
+def read_network(path: Path) -> Network:
+    """The network of a file. Raises `NotModelledError` for what this checker has no rule for."""
+    content = unpacked(path)
+    try:
+        return Reading(onnx.load_from_string(content)).run(hashlib.sha256(content).hexdigest())
+    except (DecodeError, KeyError, IndexError, ValueError, TypeError, AttributeError, MemoryError, ArithmeticError) as error:
+        raise NotModelledError(f"this file: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+class Reading:
+    """One walk through the file."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.graph = model.graph
+        (self.version,) = {o.version for o in model.opset_import if o.domain in ("", "ai.onnx")}
+        if model.functions or self.graph.sparse_initializer or not OLDEST <= self.version <= NEWEST:
+            raise NotModelledError(f"functions of the file's own, sparse weights, or operators of version {self.version}")
+        self.known: dict[str, Tensor] = {}
+        self.nodes: list[Node] = []
+        self.enclosed: set[str] = set()
+        self.results, self.numbers = 1, 0
+
+    def run(self, sha256: str) -> Network:
+        for constant in self.graph.initializer:
+            self.learn(constant.name, _constant(constant))
+        entries = [i for i in self.graph.input if i.name not in self.known]
+        if len(entries) != 1 or len(self.graph.output) != 1 or len({i.name for i in self.graph.input}) != len(self.graph.input):
+            raise NotModelledError("a network of several inputs or outputs")
+        kind = entries[0].type.tensor_type
+        shape = [d.dim_value or 1 for d in kind.shape.dim]
+        if kind.elem_type != onnx.TensorProto.FLOAT or min(shape, default=1) < 1:
+            raise NotModelledError(f"an input of shape {shape} that is not of float32 numbers")
+        self.learn(entries[0].name, self.add(Node("input", _sized(shape)), shape))
+        for node in self.graph.node:
+            self.visit(node)
+        output = self.known[self.graph.output[0].name]
+        if not isinstance(output, View):
+            raise NotModelledError("an output that does not depend on the input")
+        return finished(self.nodes, output, sha256, self.enclosed)
+
+    def visit(self, node: onnx.NodeProto) -> None:
+        rule = RULES.get(node.op_type)
+        if rule is None or node.domain not in ("", "ai.onnx"):
+            raise NotModelledError(f"the operation {node.op_type} (`{node.name}`)")
+        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        operands, self.results = [self.known[name] if name else None for name in node.input], len(node.output)
+        while operands and operands[-1] is None:
+            operands.pop()
+        try:
+            found = rule(self, *operands, **given)
+        except NotModelledError as error:
+            raise NotModelledError(f"{node.op_type} (`{node.name}`): {error}") from error
+        many = found if isinstance(found, list) else [found]
+        if len(many) != len(node.output):
+            raise NotModelledError(f"{node.op_type} (`{node.name}`) with {len(node.output)} results")
+        for name, value in zip(node.output, many, strict=True):
+            self.learn(name, value)
+
+    def learn(self, name: str, value: Tensor) -> None:
+        """A tensor of the file, none of whose numbers is there twice: a copy, if need be."""
+        if not name or name in self.known:
+            raise NotModelledError(f"the name `{name}` for two values")
+        if isinstance(value, View):
+            flat = value.index.ravel()
+            value = self.copied(value) if len(np.unique(flat)) < len(flat) or (flat < 0).any() else value
+        elif value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise NotModelledError(f"`{name}`, which holds numbers that are not finite")
+        self.known[name] = value
+
+    # Nodes
+
+    def add(self, node: Node, shape: Sequence[int]) -> View:
+        self.nodes.append(node)
+        return View(len(self.nodes) - 1, np.arange(node.size).reshape(shape))
+
+    def part(self, value: View, places: Array, weight: Array) -> Part:
+        self.numbers += places.size + weight.size
+        if self.numbers > LARGEST:
+            raise NotModelledError(f"a network of more than {LARGEST} numbers")
+        if (places.shape[0], places.shape[2]) != (weight.shape[0], weight.shape[2]):
+            raise NotModelledError(f"weights of shape {weight.shape} for windows of shape {places.shape}")
+        return Part(value.node, self.nodes[value.node].size, places, weight)
+
+    def factor(self, value: View, factor: Any, shape: Sequence[int]) -> Part:
+        """Each number times one of the factors, all of this shape."""
+        place, weight = (np.broadcast_to(v, shape).reshape(-1, 1, 1) for v in (value.index, factor))
+        return self.part(value, place, weight)
+
+    def sum(self, *terms: tuple[View, Any], bias: Any = 0.0, steps: int | None = None) -> View:
+        """`factor * view + ... + bias`, broadcast. steps: of float32; as many as there are terms unless it is said."""
+        bias = np.asarray(bias)
+        shape = np.broadcast_shapes(bias.shape, *(s for v, f in terms for s in (v.index.shape, np.shape(f))))
+        _sized(shape)
+        parts = tuple(self.factor(value, np.asarray(factor), shape) for value, factor in terms)
+        count = len(terms) + 1
+        return self.affine(shape, parts, np.broadcast_to(bias, shape), count, count if steps is None else steps)
+
+    def affine(self, shape: Sequence[int], parts: tuple[Part, ...], bias: Array, terms: int, steps: int, **more: Any) -> View:
+        flat = np.asarray(bias).ravel()
+        flat = flat if flat.dtype == object else flat.astype(np.float64)
+        more.setdefault("burden", np.abs(flat))
+        return self.add(Node("affine", len(flat), parts, flat, terms=terms, steps=steps, **more), shape)
+
+    def curve(self, kind: str, value: View, own: bool = True) -> View:
+        """A function of each number. own: whether it is an operation of the network, whose float32 values no standard fixes."""
+        self.enclosed |= {kind} if own and kind in CURVES else set()
+        part = self.factor(value, np.ones(value.index.shape), value.index.shape)
+        return self.add(Node(kind, value.index.size, (part,)), value.index.shape)
+
+    def relu(self, value: View) -> View:
+        return self.curve("Relu", value, False)
+
+    def copied(self, value: View) -> View:
+        return self.sum((value, 1.0), steps=0)
+
+    def maximum(self, a: View, b: View, sign: float = 1.0) -> View:
+        """The larger one; for sign -1 the smaller one."""
+        return self.sum((a, 1.0), (self.relu(self.sum((b, sign), (a, -sign), steps=0)), sign), steps=0)
+
+    def moved(self, value: Tensor, index: Callable[[Array], Array]) -> Tensor:
+        """The same numbers in another shape or order."""
+        return View(value.node, index(value.index)) if isinstance(value, View) else index(value)
+
+    # Movements
+
+    def Constant(self, *, value: onnx.TensorProto) -> Array:
+        return _constant(value)
+
+    def Identity(self, x: Tensor) -> Tensor:
+        return x
+
+    def Dropout(self, x: Tensor, ratio: Any = None, **settings: Any) -> Tensor:
+        if set(settings) - {"ratio", "seed"}:
+            raise NotModelledError("settings of training")
+        return x
+
+    def Cast(self, x: Tensor, *, to: int) -> Tensor:
+        kept = to == onnx.TensorProto.FLOAT if isinstance(x, View) else x.dtype == np.int64 and to == onnx.TensorProto.INT64
+        if not kept:
+            raise NotModelledError("another type of numbers")
+        return x
+
+    def ConstantOfShape(self, shape: Array, *, value: onnx.TensorProto | None = None) -> Array:
+        _sized(_whole(shape))
+        return np.full(_whole(shape), np.float32(0) if value is None else _constant(value).item(0))
+
+    def Shape(self, x: Tensor) -> Array:
+        return np.array(_shape(x), np.int64)
+
+    def Flatten(self, x: Tensor, *, axis: int = 1) -> Tensor:
+        return self.moved(x, lambda i: i.reshape(math.prod(i.shape[:axis]), -1))
+
+    def Reshape(self, x: Tensor, shape: Array, *, allowzero: int = 0) -> Tensor:
+        target = _whole(shape)
+        if allowzero and 0 in target:
+            raise NotModelledError("a shape of zero")
+        return self.moved(x, lambda i: i.reshape([i.shape[k] if n == 0 else n for k, n in enumerate(target)]))
+
+    def Transpose(self, x: Tensor, *, perm: list[int] | None = None) -> Tensor:
+        return self.moved(x, lambda i: i.transpose(perm))
+
+    def Squeeze(self, x: Tensor, given: Array | None = None, *, axes: Any = None) -> Tensor:
+        along = axes if given is None else _whole(given)
+        return self.moved(x, lambda i: np.squeeze(i, None if along is None else tuple(along)))
+
+    def Unsqueeze(self, x: Tensor, given: Array | None = None, *, axes: Any = None) -> Tensor:
+        return self.moved(x, lambda i: np.expand_dims(i, tuple(axes if given is None else _whole(given))))
+
+    def Slice(self, x: Tensor, *given: Array | None, starts: Any = None, ends: Any = None, axes: Any = None) -> Tensor:
+        parts = [None if g is None else _whole(g) for g in given] if given else [starts, ends, axes]
+        starts, ends, axes, steps = (*parts, None, None)[:4]
+        cut = [slice(None)] * len(_shape(x))
+        for k, axis in enumerate(range(len(starts)) if axes is None else axes):
+            cut[axis] = slice(starts[k], ends[k], steps[k] if steps else 1)
+        return self.moved(x, lambda i: i[tuple(cut)])
+
+    def Gather(self, x: Tensor, places: Array, *, axis: int = 0) -> Tensor:
+        _whole(places)
+        _sized([*_shape(x), *places.shape])
+        return self.moved(x, lambda i: np.take(i, places, axis))
+
+    def Expand(self, x: Tensor, shape: Array) -> Tensor:
+        target = np.broadcast_shapes(_shape(x), tuple(_whole(shape)))
+        _sized(target)
+        return self.moved(x, lambda i: np.broadcast_to(i, target))
+
+    def Split(self, x: Tensor, given: Array | None = None, *, axis: int = 0, split: Any = None, num_outputs: int = 0) -> Any:
+        sizes = split if given is None else _whole(given)
+        whole = _shape(x)[axis]
+        if sizes is None and whole % self.results == 0:
+            sizes = [whole // self.results] * self.results
+        if sizes is None or sum(sizes) != whole or min(sizes) < 1:
+            raise NotModelledError("parts that are not equal")
+        ends = np.cumsum([0, *sizes])
+        return [self.Gather(x, np.arange(*ends[k : k + 2]), axis=axis) for k in range(len(sizes))]
+
+    def Concat(self, *values: Tensor, axis: int) -> Tensor:
+        views = [v for v in values if isinstance(v, View)]
+        if not views:
+            return np.concatenate([v for v in values if not isinstance(v, View)], axis)
+        if len(views) == len(values) and len({v.node for v in views}) == 1:
+            return View(views[0].node, np.concatenate([v.index for v in views], axis))
+        bias = np.concatenate([np.zeros(v.index.shape) if isinstance(v, View) else _floats(v) for v in values], axis)
+        terms = []
+        for k, value in enumerate(values):
+            if isinstance(value, View):
+                apart = [value.index if j == k else np.full(_shape(v), -1) for j, v in enumerate(values)]
+                terms.append((View(value.node, np.concatenate(apart, axis)), 1.0))
+        return self.sum(*terms, bias=bias, steps=0)
+
+    def Pad(self, x: View, given: Array | None = None, fill: Any = 0, *, mode: bytes = b"constant", **old: Any) -> View:
+        wide, fill = (_whole(given), fill) if given is not None else (old.pop("pads"), old.pop("value", 0.0))
+        if min(wide) < 0 or mode != b"constant" or old or isinstance(fill, View) or np.any(fill):
+            raise NotModelledError("padding that is not of zeros")
+        half = len(wide) // 2
+        _sized([n + a + b for n, a, b in zip(_shape(x), wide[:half], wide[half:], strict=True)])
+        return View(x.node, np.pad(_view(x).index, list(zip(wide[:half], wide[half:], strict=True)), constant_values=-1))
+
+    # Affine operations
+
+    def Add(self, a: Tensor, b: Tensor, sign: float = 1.0) -> View:
+        if isinstance(a, View) and isinstance(b, View):
+            return self.sum((a, 1.0), (b, sign), steps=2)
+        if isinstance(a, View):
+            bias = sign * _floats(b)
+            return self.joined(a, bias) or self.sum((a, 1.0), bias=bias)
+        return (self.joined(_view(b), _floats(a)) if sign > 0 else None) or self.sum((_view(b), sign), bias=_floats(a))
+
+    def Sub(self, a: Tensor, b: Tensor) -> View:
+        return self.Add(a, b, -1.0)
+
+    def joined(self, value: View, bias: Array) -> View | None:
+        """The matrix product before a bias and the bias as one node."""
+        node, shape = self.nodes[value.node], value.index.shape
+        fits = value.index.size == node.size and np.broadcast_shapes(shape, bias.shape) == shape
+        if node.kind != "affine" or not node.steps or not fits or node.burden.any() or node.peak > 1:
+            return None
+        flat = np.zeros(node.size)
+        flat[value.index] = bias
+        return View(self.affine((node.size,), node.parts, flat, node.terms + 1, node.steps + 1).node, value.index)
+
+    def Mul(self, a: Tensor, b: Tensor) -> View:
+        if isinstance(a, View) and isinstance(b, View):
+            return self.product(a, b)
+        value, factor = (a, b) if isinstance(a, View) else (b, a)
+        return self.sum((_view(value), _floats(factor)), steps=1)
+
+    def spanned(self, one: Array, a: View, two: Array, b: View) -> tuple[View, View]:
+        """Places of two views in one common shape."""
+        _sized(np.broadcast_shapes(one.shape, two.shape))
+        found = np.broadcast_arrays(one, two)
+        return View(a.node, found[0]), View(b.node, found[1])
+
+    def product(self, a: View, b: View) -> View:
+        """`a b = ((a + b)^2 - (a - b)^2) / 4`."""
+        if a.node == b.node and np.array_equal(a.index, b.index):
+            return self.sum((self.curve("Square", a, False), 1.0), steps=1)
+        more, less = (self.curve("Square", self.sum((a, 1.0), (b, s), steps=0), False) for s in (1.0, -1.0))
+        return self.sum((more, 0.25), (less, -0.25), steps=1)
+
+    def Div(self, a: Tensor, b: Tensor) -> View:
+        if not isinstance(b, View):
+            return self.sum((_view(a), 1 / _rational(b)), steps=2)
+        inverse = self.curve("Reciprocal", b, False)
+        return self.product(a, inverse) if isinstance(a, View) else self.sum((inverse, _floats(a)), steps=1)
+
+    def Neg(self, x: View) -> View:
+        return self.sum((_view(x), -1.0), steps=0)
+
+    def Sum(self, *values: View) -> View:
+        return self.sum(*((_view(v), 1.0) for v in values))
+
+    def Gemm(self, x: View, weight: Array, bias: Any = None, *, transB: int = 0, transA: int = 0, **scale: float) -> View:
+        if transA or set(scale) - {"alpha", "beta"} or set(scale.values()) - {1.0} or _view(x).index.ndim != 2:
+            raise NotModelledError("alpha, beta or transA")
+        found = self.MatMul(x, weight.T if transB else weight)
+        return found if bias is None else self.joined(found, _floats(bias)) or self.Add(found, bias)
+
+    def MatMul(self, a: Tensor, b: Tensor) -> View:
+        if isinstance(a, View) and isinstance(b, View) and min(a.index.ndim, b.index.ndim) > 1:
+            return self.ReduceSum(
+                self.product(*self.spanned(a.index[..., None], a, b.index[..., None, :, :], b)), axes=[-2], keepdims=0
+            )
+        left = isinstance(b, View)
+        value, weight = (_view(b), a) if left else (_view(a), b)
+        if isinstance(weight, View) or weight.ndim != 2 or value.index.ndim < 1 + left or (left and value.index.ndim != 2):
+            raise NotModelledError("a product of vectors or of many matrices")
+        matrix, places = _floats(weight if left else weight.T), value.index.T if left else value.index
+        if places.shape[-1] != matrix.shape[1]:
+            raise NotModelledError(f"a matrix {weight.shape} for {value.index.shape}")
+        found = self.windows(value, places.reshape(1, -1, matrix.shape[1]), matrix[None])
+        index = found.index.reshape(len(matrix), -1)
+        return View(found.node, index if left else index.T.reshape(*places.shape[:-1], -1))
+
+    def windows(self, value: View, places: Array, weight: Array, bias: Any = None, **more: Any) -> View:
+        """The layer of one part. bias: by unit."""
+        groups, count, k = places.shape
+        units = groups * weight.shape[1]
+        shape, terms = (1, units, count), k + (bias is not None)
+        _sized(shape)
+        flat = np.repeat(np.zeros(units) if bias is None else bias, count)
+        return self.affine(shape, (self.part(value, places, weight),), flat, terms, terms, **more)
+
+    def Conv(self, x: View, weight: Array, bias: Any = None, *, group: int = 1, **frame: Any) -> View:
+        if weight.ndim != 4 or _view(x).index.ndim != 4 or len(x.index) != 1 or x.index.shape[1] != group * weight.shape[1]:
+            raise NotModelledError("a convolution that is not of one image in two dimensions")
+        own = frame.setdefault("kernel_shape", weight.shape[2:])
+        if tuple(own) != weight.shape[2:]:
+            raise NotModelledError("a kernel of another shape")
+        places, shape = _framed(x.index[0], **frame)
+        places = places.reshape(group, weight.shape[1], *places.shape[1:]).swapaxes(1, 2).reshape(group, math.prod(shape), -1)
+        ends = None if bias is None else _floats(bias)
+        found = self.windows(x, places, _floats(weight).reshape(group, len(weight) // group, -1), ends)
+        return View(found.node, found.index.reshape(1, len(weight), *shape))
+
+    def ConvTranspose(
+        self, x: View, weight: Array, bias: Any = None, *, strides: Sequence[int] = (1, 1), pads: Sequence[int] = (0, 0, 0, 0),
+        output_padding: Sequence[int] = (0, 0), dilations: Sequence[int] = (1, 1), kernel_shape: Any = None, group: int = 1,
+    ) -> View:  # fmt: skip
+        """A convolution with the mirrored kernel of the image with zeros between its pixels."""
+        wide = [d * (k - 1) - p for d, k, p in zip([*dilations] * 2, [*weight.shape[2:]] * 2, pads, strict=True)]
+        pads = [*wide[:2], *(p + more for p, more in zip(wide[2:], output_padding, strict=True))]
+        if group != 1 or min(pads) < 0 or _view(x).index.ndim != 4:
+            raise NotModelledError("groups, or padding beyond the kernel")
+        size = [(n - 1) * s + 1 for n, s in zip(x.index.shape[2:], strides, strict=True)]
+        _sized([*x.index.shape[:2], *size])
+        sparse = np.full((*x.index.shape[:2], *size), -1)
+        sparse[:, :, :: strides[0], :: strides[1]] = x.index
+        turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
+        own = turned.shape[2:] if kernel_shape is None else tuple(kernel_shape)
+        return self.Conv(View(x.node, sparse), turned, bias, kernel_shape=own, dilations=dilations, pads=pads)
+
+    def BatchNormalization(
+        self, x: View, scale: Array, bias: Array, mean: Array, var: Array, *, epsilon: float = EPSILON, **settings: Any
+    ) -> View:  # fmt: skip
+        """In float32 as `(x - mean) / sqrt(var + epsilon) * scale + bias`, in any order of the products."""
+        if set(settings) - {"momentum"}:
+            raise NotModelledError("settings of training")
+        shape = (-1, *[1] * (_view(x).index.ndim - 2))
+        inverse = np.array([1 / _root(Fraction(float(v)) + Fraction(epsilon)) for v in _floats(var)], object)
+        slope, shift = _rational(scale) * inverse, _rational(mean) * _rational(scale) * inverse
+        across = lambda v: np.broadcast_to(v.reshape(shape), x.index.shape)  # noqa: E731
+        part = self.factor(x, slope.reshape(shape), x.index.shape)
+        peak = max(float(abs(v)) for v in (*inverse, *_floats(scale), *slope)) * (1 + float(np.abs(_floats(mean)).max()))
+        more = {"burden": across(abs(shift) + abs(_rational(bias))).ravel(), "peak": max(peak, 1.0), "rooted": True}
+        return self.affine(x.index.shape, (part,), across(_rational(bias) - shift), 2, 8, **more)
+
+    def AveragePool(self, x: View, *, count_include_pad: int = 0, kernel_shape: Sequence[int], **frame: Any) -> View:
+        places, shape = _framed(_image(x)[0], kernel_shape=kernel_shape, **frame)
+        if not count_include_pad and (places < 0).any():
+            raise NotModelledError("an average over fewer pixels at the border")
+        return self.averaged(x, places.reshape(len(places), math.prod(shape), -1), (1, len(places), *shape))
+
+    def GlobalAveragePool(self, x: View) -> View:
+        channels = _image(x).shape[1]
+        return self.averaged(x, x.index.reshape(channels, 1, -1), (1, channels, *[1] * (x.index.ndim - 2)))
+
+    def averaged(self, x: View, places: Array, shape: Sequence[int], mean: bool = True) -> View:
+        """The mean, or the sum, of each window; each group has its own."""
+        groups, _, k = places.shape
+        found = self.windows(x, places, np.full((groups, 1, k), Fraction(1, k if mean else 1), object))
+        self.nodes[-1] = replace(self.nodes[-1], steps=k + 2, peak=float(k))  # the sum may overflow where the mean does not
+        return View(found.node, found.index.reshape(shape))
+
+    def ReduceMean(self, x: View, given: Any = None, *, axes: Any = None, keepdims: int = 1, mean: bool = True) -> View:
+        index = _view(x).index
+        along = [a % index.ndim for a in (axes if given is None else _whole(given)) or range(index.ndim)]
+        kept = [a for a in range(index.ndim) if a not in along]
+        places = index.transpose(*kept, *along).reshape(1, math.prod(index.shape[a] for a in kept), -1)
+        full = [1 if a in along else n for a, n in enumerate(index.shape)]
+        return self.averaged(x, places, full if keepdims else [index.shape[a] for a in kept], mean)
+
+    def ReduceSum(self, x: View, given: Array | None = None, *, axes: Any = None, keepdims: int = 1) -> View:
+        return self.ReduceMean(x, given, axes=axes, keepdims=keepdims, mean=False)
+
+    # Functions of single numbers
+
+    def Relu(self, x: View) -> View:
+        return self.relu(_view(x))
+
+    def PRelu(self, x: View, slope: Array) -> View:
+        """`slope x + (1 - slope) Relu(x)`."""
+        if np.broadcast_shapes(_view(x).index.shape, slope.shape) != x.index.shape:
+            raise NotModelledError("slopes of another shape")
+        return self.sum((x, _floats(slope)), (self.relu(x), 1 - _rational(slope)), steps=2)
+
+    def LeakyRelu(self, x: View, *, alpha: float = ALPHA) -> View:
+        return self.PRelu(x, np.array([alpha], np.float32))
+
+    def Elu(self, x: View, *, alpha: float = 1.0) -> View:
+        """`Relu(x) + alpha (exp(min(x, 0)) - 1)`."""
+        self.enclosed.add("Elu")
+        bent = self.sum((self.relu(self.sum((_view(x), -1.0), steps=0)), -1.0), steps=0)
+        return self.sum((self.relu(x), 1.0), (self.curve("Exp", bent, False), alpha), bias=-alpha, steps=0)
+
+    def Abs(self, x: View) -> View:
+        return self.sum((self.relu(_view(x)), 2.0), (x, -1.0), steps=0)
+
+    def Clip(self, x: View, *ends: Any, min: float | None = None, max: float | None = None) -> View:
+        given = [None if e is None else float(_floats(e).item()) for e in ends] or [min, max]
+        low, high = (*given, None)[:2]
+        low, high = -FARTHEST32 if low is None else low, FARTHEST32 if high is None else high
+        if not low <= high:
+            raise NotModelledError("ends that cross")
+        found = _view(x)
+        if low > -FARTHEST32:
+            found = self.sum((self.relu(self.sum((found, 1.0), bias=-low, steps=0)), 1.0), bias=low, steps=0)
+        if high < FARTHEST32:
+            found = self.sum((self.relu(self.sum((found, -1.0), bias=high, steps=0)), -1.0), bias=high, steps=0)
+        return found
+
+    def Max(self, *values: Tensor, sign: float = 1.0) -> View:
+        found, *rest = sorted(values, key=lambda v: not isinstance(v, View))
+        for value in rest:
+            shape = np.broadcast_shapes(_shape(found), _shape(value))
+            wide = View(_view(found).node, np.broadcast_to(_view(found).index, shape))
+            if isinstance(value, View):
+                found = self.maximum(wide, View(value.node, np.broadcast_to(value.index, shape)), sign)
+            else:
+                bias = np.broadcast_to(_floats(value), shape)
+                found = self.sum((self.relu(self.sum((wide, sign), bias=-sign * bias, steps=0)), sign), bias=bias, steps=0)
+        return _view(found)
+
+    def Min(self, *values: Tensor) -> View:
+        return self.Max(*values, sign=-1.0)
+
+    def MaxPool(self, x: View, *, storage_order: int = 0, kernel_shape: Sequence[int], **frame: Any) -> View:
+        places, shape = _framed(_image(x)[0], kernel_shape=kernel_shape, **frame)
+        places = np.where(places < 0, places.max(-1, keepdims=True), places)  # padding is never the largest
+        if places.min() < 0:
+            raise NotModelledError("a window of padding alone")
+        columns: list[View] = [View(x.node, places[..., k]) for k in range(places.shape[-1])]
+        while len(columns) > 1:
+            pairs = zip(columns[::2], columns[1::2], strict=False)
+            columns = [self.maximum(a, b) for a, b in pairs] + columns[len(columns) // 2 * 2 :]
+        return View(columns[0].node, columns[0].index.reshape(1, len(places), *shape))
+
+    def Pow(self, x: View, power: Array) -> View:
+        if power.size != 1 or float(power.item()) != 2.0:
+            raise NotModelledError("a power other than 2")
+        return self.curve("Square", _view(x))
+
+    def Softmax(self, x: View, *, axis: int | None = None) -> View:
+        """`1 / sum_j exp(x_j - x_i)`."""
+        index = _view(x).index
+        axis = (1 if self.version < 13 else -1) if axis is None else axis
+        if axis % index.ndim != index.ndim - 1 or (self.version < 13 and index.ndim != 2):
+            raise NotModelledError("a softmax that is not along the last axis")
+        apart = self.sum((View(x.node, index[..., None, :]), 1.0), (View(x.node, index[..., :, None]), -1.0), steps=0)
+        self.enclosed.add("Softmax")
+        total = self.ReduceSum(self.curve("Exp", apart), axes=[-1], keepdims=0)
+        return self.curve("Reciprocal", total)
+
+
+def _function(kind: str) -> Callable[..., View]:
+    return lambda reading, x: reading.curve(kind, _view(x))
+
+
+RULES: dict[str, Callable[..., Any]] = {name: rule for name, rule in vars(Reading).items() if name[0].isupper()}
+RULES |= {kind: _function(kind) for kind in (CURVES.keys() | STEPS.keys()) - {"Square"}}
+
+
+def _framed(
+    pixels: Array, kernel_shape: Sequence[int], strides: Sequence[int] = (1, 1), pads: Sequence[int] = (0, 0, 0, 0),
+    dilations: Sequence[int] = (1, 1), ceil_mode: int = 0, auto_pad: bytes = b"NOTSET",
+) -> tuple[Array, tuple[int, ...]]:  # fmt: skip
+    """The places that a window sees, `(channels, rows, columns, k)` with the last three flat, and rows and columns."""
+    if ceil_mode or auto_pad not in (b"NOTSET", b"VALID") or (auto_pad == b"VALID" and any(pads)) or min(pads) < 0:
+        raise NotModelledError("ceil_mode, or padding that is not written out")
+    if not len(kernel_shape) == len(strides) == len(dilations) == len(pads) // 2 == 2 or min(*strides, *dilations) < 1:
+        raise NotModelledError("windows that are not in two dimensions")
+    (top, left, bottom, right), (down, across), (high, wide) = pads, strides, dilations
+    _sized([n + p for n, p in zip(pixels.shape, (0, top + bottom, left + right), strict=True)])
+    padded = np.pad(pixels, ((0, 0), (top, bottom), (left, right)), constant_values=-1)
+    frame = high * (kernel_shape[0] - 1) + 1, wide * (kernel_shape[1] - 1) + 1
+    seen = np.lib.stride_tricks.sliding_window_view(padded, frame, (1, 2))[:, ::down, ::across, ::high, ::wide]
+    _sized(seen.shape)
+    return seen.reshape(*seen.shape[:3], -1).reshape(len(seen), -1, math.prod(kernel_shape)), seen.shape[1:3]
+
+
+def _constant(tensor: onnx.TensorProto) -> Array:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+        raise NotModelledError("weights in other files, which the hash does not cover")
+    return numpy_helper.to_array(tensor)
+
+
+def _sized(shape: Sequence[int]) -> int:
+    """The count of a tensor's numbers, before any of them is made."""
+    count = math.prod(shape)
+    if count > LARGEST:
+        raise NotModelledError(f"a tensor of more than {LARGEST} numbers")
+    return count
+
+
+def _view(value: Any) -> View:
+    if not isinstance(value, View):
+        raise NotModelledError("an operation on constants alone")
+    return value
+
+
+def _image(value: View) -> Array:
+    index = _view(value).index
+    if index.ndim < 3 or len(index) != 1:
+        raise NotModelledError("pooling that is not of one image")
+    return index
+
+
+def _shape(value: Tensor) -> tuple[int, ...]:
+    return tuple(value.index.shape if isinstance(value, View) else value.shape)
+
+
+def _whole(value: Any) -> list[int]:
+    """Whole numbers of the file."""
+    if isinstance(value, View) or value.dtype.kind != "i":
+        raise NotModelledError("a shape, axis or place that is no constant")
+    return [int(v) for v in value.ravel()]
+
+
+def _floats(value: Any) -> Array:
+    """Numbers of the file in float64, which holds them exactly."""
+    if isinstance(value, View) or value.dtype != np.float32:
+        raise NotModelledError("weights that depend on the input, or are not of type float32")
+    return np.asarray(value, np.float64)
+
+
+def _rational(value: Any) -> Array:
+    found = np.empty(value.shape, object)
+    found[...] = np.vectorize(Fraction, otypes=[object])(_floats(value))
+    return found
+
+
+def _root(value: Fraction) -> Fraction:
+    """The square root, off by less than 2^-110 of it."""
+    if value < Fraction(1, 2**120):
+        raise NotModelledError("a variance of zero or less")
+    return Fraction(math.isqrt(value.numerator * 2**400 // value.denominator), 2**200)

@@ -1,0 +1,182 @@
+"""Items on Dask: processes of this machine, or the workers of a scheduler that others join."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import cloudpickle
+import dask
+from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, get_worker
+from distributed.scheduler import KilledWorker
+from distributed.system import MEMORY_LIMIT
+
+from ballproof.errors import InputError
+from ballproof.runs import versions
+from ballproof.runs.signals import asked, shielded
+from ballproof.spread.hand import Hand
+from ballproof.spread.work import Barrier, Failure, Rows, Work, carried_out
+from ballproof.spread.workers import Workers
+
+Item = TypeVar("Item")
+
+AHEAD = 2
+"""Items under way for each thread of the cluster: one that is worked on, one that waits beside it."""
+
+JOINING, LOST, ENDING = 60.0, 30.0, 4.0
+"""Seconds: for a first worker to join, before a scheduler counts as gone, and for items under way after a signal."""
+
+QUIET = {
+    "distributed.admin.large-graph-warning-threshold": "1GiB",  # an item carries its inputs
+    "distributed.scheduler.allowed-failures": 5,
+    "distributed.worker.profile.enabled": False,
+}
+
+
+class Hands(WorkerPlugin):
+    """On every worker, those that join later too: the work, received once, and a process for each of the worker's threads."""
+
+    def __init__(self, name: str, work: bytes, threads: int, memory: int) -> None:
+        self.name, self.work, self.threads, self.memory, self.versions = name, work, threads, memory, versions()
+
+    def setup(self, worker: Worker) -> None:
+        self.theirs: Work[Any] = cloudpickle.loads(self.work)
+        limit = worker.memory_manager.memory_limit or MEMORY_LIMIT
+        self.memory = self.memory or limit // worker.state.nthreads
+        self.idle: list[Hand] = []
+        self.lock = threading.Lock()
+
+    def teardown(self, worker: Worker) -> None:
+        for hand in self.idle:
+            hand.close()
+
+    def carried_out(self, item: Any) -> Rows:
+        """The rows of an item, by a process that is free."""
+        if differing := {k: v for k, v in versions().items() if self.versions.get(k, v) != v}:
+            told = ", ".join(f"{k} {v} in place of {self.versions[k]}" for k, v in differing.items())
+            raise InputError(f"the worker {get_worker().address} has {told}")
+        with self.lock:
+            hand = self.idle.pop() if self.idle else Hand(self.work, self.threads, self.memory)
+        try:
+            return carried_out(self.theirs, item, lambda part: hand.ask(part, self.theirs.seconds(part)))
+        finally:
+            with self.lock:
+                self.idle.append(hand)
+
+
+def _carry_out(name: str, item: Any) -> Rows:
+    hands = get_worker().plugins[name]
+    assert isinstance(hands, Hands)
+    return hands.carried_out(item)
+
+
+def on_cluster(work: Work[Item], items: Iterable[Item | Barrier], workers: Workers) -> Iterator[tuple[Item, Rows]]:
+    """As `spread`. A worker that is lost costs its items nothing but time; a signal waits until what is ready is given."""
+    with shielded(), dask.config.set(QUIET), _client(workers) as client:
+        name = f"ballproof-{uuid.uuid4().hex}"
+        # each of a local worker's processes has its share; those of a cluster know their own
+        memory = workers.memory or (0 if workers.cluster else MEMORY_LIMIT // workers.count)
+        client.register_plugin(Hands(name, cloudpickle.dumps(work), workers.threads, memory), name=name)
+        try:
+            yield from _streamed(client, work, items, name)
+        finally:
+            if client.status == "running":
+                client.unregister_worker_plugin(name)
+
+
+@contextmanager
+def _client(workers: Workers) -> Iterator[Client]:
+    if workers.cluster:
+        try:
+            client = Client(workers.cluster, timeout=JOINING, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"`cluster` is {workers.cluster!r}: no scheduler answers there ({error})") from error
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=JOINING)
+            except TimeoutError:
+                raise InputError(f"no worker has joined {workers.cluster} within {JOINING:g} s") from None
+            yield client
+        return
+    local = LocalCluster(
+        n_workers=workers.count,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address="127.0.0.1:0",  # any free port: several commands may run on one machine
+        memory_limit=0,
+        silence_logs=logging.CRITICAL,  # what fails is told once, by this process
+    )
+    with local, Client(local, set_as_default=False) as client:
+        yield client
+
+
+def _streamed(client: Client, work: Work[Item], items: Iterable[Item | Barrier], name: str) -> Iterator[tuple[Item, Rows]]:
+    ready: queue.SimpleQueue[Future[Rows]] = queue.SimpleQueue()
+    under_way: dict[Any, tuple[Item, Future[Rows]]] = {}
+    left, number, until = _Items(items), itertools.count(), float("inf")
+    window, seen = _window(client), time.monotonic()
+    while time.monotonic() < until:
+        while not asked() and len(under_way) < window and (drawn := left.draw(not under_way)):
+            future = client.submit(_carry_out, name, drawn[0], key=f"{name}-{next(number)}", pure=False)
+            under_way[future.key] = (drawn[0], future)
+            future.add_done_callback(ready.put)
+        if not under_way:
+            return
+        try:
+            future = ready.get(timeout=0.2)
+        except queue.Empty:
+            if client.status == "running":
+                window, seen = _window(client), time.monotonic()
+            elif time.monotonic() - seen > LOST or client.status == "closed":
+                raise _gone() from None
+        else:
+            item, _ = under_way.pop(future.key)
+            yield item, _rows(work, item, future)
+        if asked():
+            until = min(until, time.monotonic() + ENDING)
+
+
+class _Items(Generic[Item]):
+    """Items one at a time, none past a barrier before it is down."""
+
+    def __init__(self, items: Iterable[Item | Barrier]) -> None:
+        self._left, self._closed = iter(items), False
+
+    def draw(self, all_kept: bool) -> list[Item]:
+        """The next item, or none: there is no more, or it stands behind a barrier and not all rows before it are kept."""
+        if self._closed and not all_kept:
+            return []
+        self._closed = False
+        for item in self._left:
+            if not isinstance(item, Barrier):
+                return [item]
+            if not all_kept:
+                self._closed = True
+                return []
+        return []
+
+
+def _rows(work: Work[Item], item: Item, future: Future[Rows]) -> Rows:
+    if future.status in ("cancelled", "lost"):
+        raise _gone()
+    try:
+        found: Rows = future.result()
+    except KilledWorker:
+        return work.given_up(item, Failure.DEATH.value)
+    return found
+
+
+def _window(client: Client) -> int:
+    there: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    return AHEAD * max(1, sum(int(w["nthreads"]) for w in there.values()))
+
+
+def _gone() -> InputError:
+    return InputError("the cluster's scheduler is gone; finished rows are kept, go on with --resume")

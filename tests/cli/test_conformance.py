@@ -1,0 +1,59 @@
+"""The conformance problems of VNN-LIB 2.0: what is not refused is answered right, and what is refused is listed here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ballproof.cli.standard import main
+
+REFUSED = {
+    "arithmetic_poly": "a product of two variables",
+    "cast": "a cast of a varying value|the type `int64`",
+    "equal": "Equal of a value that depends on the input",
+    "hidden": "`declare-hidden` in a network",
+    "maxpool03": "an unbounded input",
+    "network_equal": "the networks N1, N2",
+    "network_isomorphic": "the networks N1, N2",
+    "network_multiple": "the networks N1, N2",
+    "pow04": "a power with exponent 0",
+    "pow06": "different exponents",
+    "shape": "the type `int64`",
+    "where": "Greater of a value that depends on the input",
+}
+"""By the problem's name or its beginning: the reason."""
+
+OPEN = "softmax01"
+"""`Y[0] < 0` of a value that is never below 0 but comes as near as floats can tell: nothing proves what holds by a tie."""
+
+REFUSALS = 40
+
+PROBLEMS = 178
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_problems_are_answered_right_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = pytest.importorskip("vnntest.core.generator")
+    monkeypatch.chdir(tmp_path)
+    problems = generator.generate_all_tests()
+    refused = 0
+    for problem in problems:
+        name, folder = problem["name"], Path(".vnnlib-satisfactory/tests") / problem["category"]
+        networks = [w for net, file in problem["networks"].items() for w in ("--network", f"{net}={folder / file}")]
+        capsys.readouterr()
+        code = main(
+            ["verify", str(folder / problem["vnnlib"]), *networks, "--as-real", "--timeout", "2" if name == OPEN else "30"]
+        )
+        told = capsys.readouterr()
+        if code == 2:
+            reasons = next(why for start, why in REFUSED.items() if name.startswith(start)).split("|")
+            assert any(r in told.err for r in reasons) and not told.out and told.err.count("\n") == 1, told.err
+            refused += 1
+        else:
+            answer = told.out.split("\n")[0]
+            assert answer == ("timed-out" if name == OPEN else problem["expected"].lower()), name
+    assert (len(problems), refused) == (PROBLEMS, REFUSALS)
