@@ -173,6 +173,6 @@ def test_the_example_of_the_docs_does_what_they_say(pytester: pytest.Pytester) -
     pytester.makepyfile(example)
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *PLUGIN)
     result.assert_outcomes(failed=1)
-    said = text.split("```\n")[2].split(";")[0].split(": ", 1)[1]
+    (said,) = [line.split(";")[0] for line in text.splitlines() if "NotRobust: " in line]
     assert said in result.stdout.str()
     assert "robust-failures" in result.stdout.str()

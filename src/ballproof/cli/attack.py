@@ -40,7 +40,7 @@ def attack(
     *,
     data: str,
     eps: float,
-    norm: Annotated[Literal["linf", "l2", "l1", "l0"], Parameter(help="l0: eps is a number of pixels.")] = "linf",
+    norm: Annotated[Literal["linf", "l2", "l1", "l0"], Parameter(help="l0: eps counts pixels.")] = "linf",
     attack: Annotated[
         Literal["pgd", "bim", "fgsm", "apgd", "auto", "saliency", "sparse-rs", "fab", "square", "cw", "ddn"],
         Parameter(help="auto: the standard ensemble; it, fab, square, cw and ddn need the extra `attacks`."),
@@ -56,7 +56,7 @@ def attack(
     loss: Annotated[Literal["margin", "cross-entropy", "dlr"] | None, Parameter(help="Of pgd, bim, fgsm and apgd.")] = None,
     checks: Annotated[
         bool,
-        switch("Also ask whether the figure can be believed: named checks, ok or suspicious."),
+        switch("Also ask whether the figure can be believed."),
     ] = False,
     clip: Clip = True,
     split: Literal["test", "train"] = "test",

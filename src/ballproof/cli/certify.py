@@ -54,7 +54,7 @@ def certify(
         tuple[str, ...], Parameter(negative="", show_default=False, help="Further stages of a cascade, asked in this order.")
     ] = (),
     method: Annotated[str, Parameter(help=METHOD_HELP)] = "dual",
-    norm: Annotated[Literal["linf", "l2", "l1", "l0"], Parameter(help="l0: eps is a number of pixels.")] = "linf",
+    norm: Annotated[Literal["linf", "l2", "l1", "l0"], Parameter(help="l0: eps counts pixels.")] = "linf",
     clip: Clip = True,
     split: Literal["test", "train"] = "test",
     limit: Limit = 0,
@@ -66,14 +66,14 @@ def certify(
     memory: Annotated[int, Parameter(help="Working memory of the bounds in MiB.")] = 512,
     rigorous: Annotated[
         bool,
-        switch("Count as certified only what the checker proves with all rounding errors taken off."),
+        switch("Count only what the checker proves, with all rounding taken off."),
     ] = False,
     deployed: Annotated[
         bool,
-        switch("With --rigorous: for every float32 evaluation order, not only in real numbers."),
+        switch("With --rigorous: for every float32 evaluation order."),
     ] = False,
     certificates: Annotated[
-        Path | None, Parameter(help="With --rigorous: write the property and the certificate of each certified example here.")
+        Path | None, Parameter(help="With --rigorous: write property and certificate of each proof.")
     ] = None,
     seed: int = 0,
     data_dir: DataDir = None,

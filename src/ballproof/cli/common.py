@@ -35,10 +35,10 @@ OutIfAny = Annotated[Path | None, Parameter(help="A run folder, if one is wanted
 Resume = Annotated[bool, switch("Go on with the run in --out.")]
 Clip = Annotated[bool, Parameter(help="Cut the ball with the valid range [0, 1], or not.")]
 WorkerCount = Annotated[
-    int, Parameter(name="--workers", help="Processes of this machine, one thread each unless --threads; 0: only this one.")
+    int, Parameter(name="--workers", show_default=False, help="Processes, one thread each unless --threads; 0: this.")
 ]
-Cluster = Annotated[str, Parameter(help="Address of a Dask scheduler whose workers do the work, tcp://HOST:8786.")]
-WorkerMemory = Annotated[int, Parameter(help="MiB that an item may use on a worker; 0 for an equal share of the machine.")]
+Cluster = Annotated[str, Parameter(show_default=False, help="Address of a Dask scheduler, tcp://HOST:8786.")]
+WorkerMemory = Annotated[int, Parameter(show_default=False, help="MiB an item may use on a worker; 0: an equal share.")]
 Threads = Annotated[int, Parameter(help="CPU threads; 0 leaves PyTorch's choice.")]
 
 

@@ -23,6 +23,7 @@ def demo(*, out: Out = None, resume: Resume = False, threads: Threads = 0, json:
             show(len(said) - 1, text)
 
         told = tell_story(folder(out, "demo"), watch, resume)
+        show(steps(), "")
     lines = [
         f"the plane: {told['plane_standard']} of {told['plane_points']} boxes proven for the standard network,",
         f"  {told['plane_robust']} of {told['plane_points']} for the robust one",

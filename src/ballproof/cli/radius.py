@@ -63,7 +63,8 @@ def radius(
     from ballproof.evaluate.identity import identify
     from ballproof.evaluate.radius import RadiusSettings, radii, totals
     from ballproof.evaluate.results import TOTALS, write_rows
-    from ballproof.report.radii import radius_chart, unit
+    from ballproof.report.radii import radius_chart
+    from ballproof.report.section import unit
     from ballproof.runs import Run
 
     use_threads(threads)

@@ -18,9 +18,15 @@ def attacked(run: Run) -> Section:
     totals = run.read_json(TOTALS)
     n = totals["n"]
     left = f"What {totals['attack']} could not break; the true robust accuracy is at most this."
+    name, towards = "attacked accuracy", asked.get("towards")
+    if towards is not None:
+        name, left = (
+            f"not made a {towards}",
+            f"What {totals['attack']} did not bring to class {towards}.",
+        )
     headlines = (
         accuracy("clean accuracy", totals["clean_accuracy"], n, Kind.MEASURED, "Right answers on unchanged inputs."),
-        accuracy("attacked accuracy", totals["attacked_accuracy"], n, Kind.ATTACKED, left),
+        accuracy(name, totals["attacked_accuracy"], n, Kind.ATTACKED, left),
     )
     facts = (
         ("Network", str(asked["model"])),

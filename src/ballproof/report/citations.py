@@ -33,6 +33,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "square": ("andriushchenko2020square",),
     "cw": ("carlini2017cw",),
     "ddn": ("rony2019ddn",),
+    "saliency": ("papernot2016limitations",),
+    "sparsers": ("croce2022sparsers",),
     "trades": ("zhang2019trades",),
     "sabr": ("mueller2023sabr",),
     "taps": ("mao2023taps",),
@@ -74,7 +76,7 @@ def cited(command: str, settings: dict[str, Any]) -> tuple[str, ...]:
 def _used(command: str, settings: dict[str, Any]) -> list[str]:
     methods = [ALIASES.get(m.strip(), m.strip()) for m in str(settings.get("method", "")).split("+")]
     used = [f"train {m}" if command == "train" and m == "sdp" else m for m in methods]
-    used += [re.split(r"\W", str(settings.get(key, "")).lower())[0] for key in ("attack", "noise")]
+    used += [re.split(r"[^\w-]", str(settings.get(k, "")).lower())[0].replace("-", "") for k in ("attack", "noise")]
     used += ["pgd"] if settings.get("attack_steps") else []
     used += [word for word in ("consistency", "denoiser") if settings.get(word)]
     used += ["adversary"] if settings.get("adversary_eps") else []

@@ -54,13 +54,13 @@ def magnified(x: NDArray[Any], twin: NDArray[Any]) -> NDArray[Any]:
     return 0.5 + 0.5 * (twin - x) / scale if scale > 0 else np.full_like(x, 0.5)
 
 
-def png(image: NDArray[Any]) -> bytes:
-    """An image `(channels, height, width)` in [0, 1] as a PNG file, enlarged without smoothing."""
+def png(image: NDArray[Any], side: int = SIDE) -> bytes:
+    """An image `(channels, height, width)` in [0, 1] as a PNG file, enlarged without smoothing to about `side` pixels."""
     from PIL import Image
 
     pixels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-    times = max(1, SIDE // max(picture.size))
+    times = max(1, side // max(picture.size))
     buffer = BytesIO()
     picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -8,7 +8,7 @@ from typing import Any
 from ballproof.evaluate.results import TOTALS
 from ballproof.evaluate.rows import ROWS
 from ballproof.report.figures import figure, svg
-from ballproof.report.section import Figure, Headline, Kind, Section, Table
+from ballproof.report.section import Figure, Headline, Kind, Section, Table, unit
 from ballproof.report.times import time_figures, time_headline
 from ballproof.runs import Run
 
@@ -30,21 +30,15 @@ def radius_chart(rows: Sequence[dict[str, Any]], largest: float, norm: str) -> s
 def smoothed_chart(rows: Sequence[dict[str, Any]], norm: str) -> str:
     """An `<svg>` element: the share of examples that are right with a radius above each; wrong and abstained have none."""
     fig, axes = figure(4.6, 2.8)
-    axes.step(*stairs([r["radius"] for r in rows if r["certified"]], len(rows)), where="post")
-    axes.set(
-        xlabel=f"radius of the {norm} ball ({unit(norm)})", ylabel="right with that radius, %", ylim=(0, 101), xlim=(0, None)
-    )
+    axes.step(*stairs([r["radius"] for r in rows if r["certified"]], len(rows)), where="post", color="#6b46c1")
+    label = f"radius of the {norm} ball ({unit(norm)})"
+    axes.set(xlabel=label, ylabel="right with that radius, %", ylim=(0, 101), xlim=(0, None))
     return svg(fig)
 
 
 def stairs(radii: list[float], count: int) -> tuple[list[float], list[float]]:
     """Places in order, and the percentage of `count` examples with a larger radius, from each place on to the next."""
     return [0.0, *sorted(radii)], [100 * (len(radii) - i) / max(1, count) for i in range(len(radii) + 1)]
-
-
-def unit(norm: str) -> str:
-    """The unit of a radius."""
-    return "pixels" if norm == "l0" else "units of the data"
 
 
 def radii(run: Run) -> Section:
@@ -58,7 +52,7 @@ def radii(run: Run) -> Section:
         ("Network", str(asked["model"])),
         (
             "Radii",
-            f"of {norm} balls in the units of the data, up to {largest:g}, {'cut with [0, 1]' if asked['clip'] else 'not cut'}",
+            f"of {norm} balls in {unit(norm)}, up to {largest:g}, {'cut with [0, 1]' if asked['clip'] else 'not cut'}",
         ),
         (
             "Proof by",

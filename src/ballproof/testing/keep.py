@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ballproof.evaluate.assertion import Counterexample
-from ballproof.report.pictures import magnified, png
+from ballproof.report.pictures import SIDE, magnified, png
 
 
 def keep(found: Counterexample, stem: Path) -> list[Path]:
@@ -19,5 +19,5 @@ def keep(found: Counterexample, stem: Path) -> list[Path]:
     if x.ndim != 3 or x.shape[0] not in (1, 3):
         return [arrays]
     picture = stem.with_name(stem.name + ".png")
-    picture.write_bytes(png(np.concatenate([x, point, magnified(x, point)], axis=2)))
+    picture.write_bytes(png(np.concatenate([x, point, magnified(x, point)], axis=2), 3 * SIDE))
     return [arrays, picture]

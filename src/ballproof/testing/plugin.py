@@ -104,8 +104,9 @@ def _kept(item: pytest.Item, error: Any) -> list[str]:
 
 def _lines(found: Counterexample, files: list[Path]) -> list[str]:
     """What was found, where it is, and the lines that show it again."""
+    where = "as it is" if bool((found.input == found.point).all()) else "at a point of its ball"
     return [
-        f"example {found.index}: is {found.label}, answered {found.answer} at a point of its ball",
+        f"example {found.index}: is {found.label}, answered {found.answer} {where}",
         *(f"kept: {path}" for path in files),
         "see it:",
         "  import numpy, torch",
