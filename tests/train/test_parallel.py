@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -62,14 +62,17 @@ def test_a_training_goes_on_with_another_number_of_processes(tmp_path: Path, cap
     assert main([*asked, str(alone)]) == 0
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ballproof"]
     around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH", ""))))}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": around, "start_new_session": True}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": around}
     both = subprocess.Popen([*run, *asked, str(cut)], **quiet)  # type: ignore[call-overload]
     try:
         while both.poll() is None and not (cut / "log.jsonl").is_file():
             time.sleep(0.005)
     finally:
-        os.killpg(both.pid, signal.SIGKILL)
+        family = [*psutil.Process(both.pid).children(recursive=True), psutil.Process(both.pid)]
+        for process in family:
+            process.kill()
         both.wait()
+        psutil.wait_procs(family, timeout=20)
     done = len((cut / "log.jsonl").read_text().splitlines())
     assert 0 < done < 12
     assert main([*asked, str(cut), "--resume"]) == 0
