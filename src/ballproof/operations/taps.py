@@ -14,10 +14,10 @@ FEW = 4
 Pair = tuple[int, ...]
 
 
-def pays(cotangent: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether to go tap by tap: few channels, no groups, and no gradient to the weight."""
+def pays(cotangent: Tensor, weight: Tensor, stride: Pair, groups: int) -> bool:
+    """Whether to go tap by tap: few channels (one where there is a stride), no groups, and no gradient to the weight."""
     learns = torch.is_grad_enabled() and weight.requires_grad
-    return cotangent.ndim == 4 and weight.shape[1] <= FEW and groups == 1 and not learns
+    return cotangent.ndim == 4 and weight.shape[1] <= (FEW if max(stride) == 1 else 1) and groups == 1 and not learns
 
 
 def transposed(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, size: Pair) -> Tensor:
