@@ -193,7 +193,7 @@ class Backward:
         """
         self._begin((name, Cotangents(cotangent, None)))
         total: Tensor | float = 0.0
-        for node in reversed(self.graph.until(name).varying):
+        for node in reversed(self.graph.varying):  # those behind `name` are never pending
             if node.name not in self.pending:
                 continue
             if isinstance(node.operation, Affine):

@@ -52,8 +52,9 @@ class Convolution(Affine):
     def interval(self, *inputs: Argument) -> Interval:
         x, weight, *bias = inputs
         assert isinstance(x, Interval) and isinstance(weight, Tensor)
-        center = self.forward(x.center, weight, *bias)  # type: ignore[arg-type]
-        radius = self.forward(x.radius, weight.abs())
+        half = x.radius
+        center = self.forward(x.lower + half, weight, *bias)  # type: ignore[arg-type]
+        radius = self.forward(half, weight.abs())
         return Interval(center - radius, center + radius)
 
     def pull_back(
