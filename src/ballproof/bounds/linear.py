@@ -86,16 +86,12 @@ class LinearPass:
             mask, asks = torch.ones_like(mask), None  # what is settled for one of them may not be for another
         if bool(mask.any()):
             self.intervals[name] = self._refine(name, self.intervals[name], mask, asks)
-            self._tighten(name, node, operation)
 
     def unsettled(self, name: str, node: Node, operation: Nonlinear) -> Tensor:
         """Where a tighter interval of the argument `name` could improve the relaxation of `node`."""
         given = arguments(self.graph, node, self.intervals, self.constants)
         varying = [i for i in node.inputs if self.graph.node[i].varies]
         return operation.unsettled(*given)[varying.index(name)]
-
-    def _tighten(self, name: str, node: Node, operation: Nonlinear) -> None:
-        """What a method does beyond one pull-back; here nothing."""
 
     def _refine(self, name: str, known: Interval, mask: Tensor, asks: Scalar | None) -> Interval:
         """Query only the coordinates in `mask (batch, *node)`; the others keep what is known.

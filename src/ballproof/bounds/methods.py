@@ -38,25 +38,28 @@ class LinearMethod:
 
 @dataclass(frozen=True)
 class AlphaMethod:
-    """CROWN whose free slopes are optimised for the queries (Xu et al. 2021): projected Adam, the best of all steps kept.
+    """CROWN whose free slopes are optimised for the queries (Xu et al. 2021), the best of all steps kept.
 
-    intermediate: the intervals that the lines stand on: `crown` ones, `interval` ones, or the `same` optimisation for
-    every neuron that is not settled, in `inner` steps (a few give most of what can be had). shared: one set of slopes for
-    all queries of an example, not one for each. rate: of the first step, in units of the slopes' own size; each next one is
-    `decay` times it. stop: bounds above it are tight enough (0 for margins of a verdict); None optimises all to the end.
+    A step goes uphill by each gradient's share of the largest one that its slope had. rate: of the first step, in units of the
+    spread of the slopes worth trying; each next one is `decay` times it. intermediate: the intervals that the lines stand on:
+    `crown` ones, `interval` ones, or the `same` optimisation for every neuron that is not settled, in `inner` steps that fall
+    by `inner_decay`. shared: one set of slopes for all queries of an example, not one for each. stop: bounds above it are
+    tight enough (0 for margins of a verdict); None optimises all to the end.
     """
 
     steps: int = 20
-    inner: int = 5
-    rate: float = 0.5
-    decay: float = 0.98
+    inner: int = 3
+    rate: float = 0.7
+    decay: float = 0.8
+    inner_decay: float = 0.6
     intermediate: Literal["crown", "interval", "same"] = "crown"
     shared: bool = False
     stop: float | None = None
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.inner) < 1 or not self.rate > 0 or not 0 < self.decay <= 1:
-            raise InputError(f"{self}: expected steps and inner >= 1, rate > 0 and 0 < decay <= 1")
+        falls = (self.decay, self.inner_decay)
+        if min(self.steps, self.inner) < 1 or not self.rate > 0 or not all(0 < d <= 1 for d in falls):
+            raise InputError(f"{self}: expected steps and inner >= 1, rate > 0 and 0 < decay, inner_decay <= 1")
 
 
 @dataclass(frozen=True)

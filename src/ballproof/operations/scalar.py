@@ -147,6 +147,14 @@ class Scalar(Nonlinear):
         turns = [*self.curvature, *(turn for _, turn in self.breaks)]
         return (below,) if min(turns) >= 0 else (above,) if max(turns) <= 0 else (below, above)
 
+    def spread(self, *inputs: Argument) -> Tensor:
+        """How far apart the slopes lie that may be worth trying: those at the ends, in the middle, and from end to end."""
+        x, constants = split(inputs)
+        tried = [self.derivative(p, *constants) for p in (x.lower, x.center, x.upper)]
+        slopes = torch.stack([*(torch.broadcast_to(t, x.lower.shape) for t in tried), self.chord(x, *constants)])
+        slopes = slopes.nan_to_num(0.0, 0.0, 0.0)
+        return slopes.amax(0) - slopes.amin(0)
+
     def _common(self, x: Interval, chord: Tensor, mixed: Tensor, *constants: Tensor) -> Tensor:
         """The slope of two parallel lines: the chord, or the smaller slope at the ends where that leaves a smaller gap."""
         if not bool(mixed.any()):

@@ -39,7 +39,8 @@ class Wave(Scalar):
     def heights(self, x: Interval, slope: Tensor, side: int, *constants: Tensor) -> list[Height]:
         found = [(e, self.forward(e) - slope * e) for e in (x.lower, x.upper)]
         for at in self._touched(x, slope):
-            rounding = (4 * torch.finfo(at.dtype).eps * (1 + at.abs())) ** 2
+            miss = 4 * torch.finfo(at.dtype).eps * (1 + at.abs())
+            rounding = miss * miss.clamp(max=4)  # of a point so far off: 2 of the wave and what the line rises
             found.append((at, self.forward(at) - slope * at - side * rounding))
         return found
 

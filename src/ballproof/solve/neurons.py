@@ -283,9 +283,7 @@ class NeuronSplitting:
 
 def tight_pass(task: Task) -> LinearPass:
     """Intervals with optimised slopes for every neuron that is not settled."""
-    state = AlphaPass(task.graph, task.region, AlphaMethod(intermediate="same", steps=5), Budget())
-    state.run()
-    return state
+    return AlphaPass(crown_pass(task), AlphaMethod()).run()
 
 
 def _living(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Interval]]:
