@@ -123,19 +123,24 @@ def peer(net: nn.Module, x: Tensor, labels: Tensor, eps: float, method: str) -> 
 
 
 def timed(works: dict[str, Work], repeats: int) -> dict[str, Any]:
-    """Least and median seconds of each work, taken in turns, and how their answers differ."""
+    """Least and median seconds of each work, taken in turns, and how their answers differ.
+
+    `cpu` are the processor's seconds of all threads: what is left to compare, with one thread, on a machine that others use.
+    """
     answers = {who: work() for who, work in works.items()}
     seconds: dict[str, list[float]] = {who: [] for who in works}
+    cpu: dict[str, list[float]] = {who: [] for who in works}
     started, turns = time.perf_counter(), 0
     while turns < repeats or (turns < QUICK_TURNS and time.perf_counter() < started + QUICK_SECONDS):
         turns += 1
         for who, work in works.items():
-            before = time.perf_counter()
+            before, used = time.perf_counter(), time.process_time()
             work()
             seconds[who].append(time.perf_counter() - before)
+            cpu[who].append(time.process_time() - used)
     told: dict[str, Any] = {"turns": turns}
     for who, taken in seconds.items():
-        told |= {f"{who}_seconds": min(taken), f"{who}_median_seconds": median(taken)}
+        told |= {f"{who}_seconds": min(taken), f"{who}_median_seconds": median(taken), f"{who}_cpu": min(cpu[who])}
     return told | compared(told, answers)
 
 
@@ -148,6 +153,7 @@ def compared(told: dict[str, Any], answers: dict[str, Tensor]) -> dict[str, Any]
         gain = (answers["ours"] - answers["peer"]) / answers["peer"].abs().mean()
         found |= {"gain_least": gain.min().item(), "gain_mean": gain.mean().item()}
         found["times_faster"] = told["peer_seconds"] / told["ours_seconds"]
+        found["cpu_faster"] = told["peer_cpu"] / told["ours_cpu"]
     return found
 
 
@@ -176,6 +182,9 @@ COLUMNS = {
     "ours_seconds": ".4f",
     "peer_seconds": ".4f",
     "times_faster": ".2f",
+    "ours_cpu": ".4f",
+    "peer_cpu": ".4f",
+    "cpu_faster": ".2f",
     "gain_least": ".1e",
     "gain_mean": ".1e",
     "forwards": ".2f",

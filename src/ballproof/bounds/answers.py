@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import reduce
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ballproof.bounds.alpha import alpha_lower
 from ballproof.bounds.backward import Backward
-from ballproof.bounds.interval import interval_pass
+from ballproof.bounds.interval import bends_pass, interval_pass
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import (
@@ -91,13 +91,14 @@ def _linear_ends(graph: Graph, region: Region, method: LinearMethod, budget: Bud
 
 def _interval_lower(graph: Graph, region: Region, rows: Tensor, budget: Budget) -> Tensor:
     """The interval pass with the queries folded into the last layer where that is affine (elision)."""
-    return elided(graph, region, rows, interval_pass(graph, region.box()))
+    constants = graph.constants()
+    return elided(graph, region, rows, bends_pass(graph, region.box(), constants), constants)
 
 
 def _linear_lower(graph: Graph, region: Region, method: LinearMethod, rows: Tensor, budget: Budget) -> Tensor:
     state = LinearPass(graph, region, method, budget).run()
     found = state.lower(graph.output, rows)
-    return torch.maximum(found, elided(graph, region, rows, state.intervals)) if method.intersect else found
+    return torch.maximum(found, elided(graph, region, rows, state.intervals, state.constants)) if method.intersect else found
 
 
 def _sdp_lower(graph: Graph, region: Region, method: SDPMethod, rows: Tensor, budget: Budget) -> Tensor:
@@ -110,10 +111,12 @@ def _sdp_lower(graph: Graph, region: Region, method: SDPMethod, rows: Tensor, bu
         asked = rows.detach().double().cpu()
         found = sdp_lower(exact, wide, state.intervals, asked, steps=method.steps)
         best = torch.maximum(found, state.lower(exact.output, asked))
-        best = torch.maximum(best, elided(exact, wide, asked, state.intervals))
+        best = torch.maximum(best, elided(exact, wide, asked, state.intervals, state.constants))
     return best.to(device=region.device, dtype=region.dtype)
 
 
-def elided(graph: Graph, region: Region, rows: Tensor, intervals: dict[str, Interval]) -> Tensor:
+def elided(
+    graph: Graph, region: Region, rows: Tensor, intervals: dict[str, Interval], constants: Mapping[str, Tensor]
+) -> Tensor:
     """Queries answered from intervals: pulled back through the last affine nodes, then taken on each node's interval."""
-    return Backward(graph, region, graph.constants(), {}).on_intervals(graph.output, rows, intervals)
+    return Backward(graph, region, constants, {}).on_intervals(graph.output, rows, intervals)

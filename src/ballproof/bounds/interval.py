@@ -24,11 +24,23 @@ def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] |
     return known
 
 
+def bends_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor]) -> dict[str, Interval]:
+    """The interval pass up to the last nonlinear node, as far as queries meet it that are pulled back through affine nodes."""
+    known, nodes = {graph.input: box}, list(graph.varying)
+    while nodes and isinstance(nodes[-1].operation, Affine):
+        nodes.pop()
+    for node in nodes:
+        known[node.name] = step(graph, node, known, constants)
+    return known
+
+
 def step(graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> Interval:
     """The interval of one node from those of its arguments."""
     assert node.operation is not None
-    with placed(node):
+    try:
         return node.operation.interval(*arguments(graph, node, known, constants))
+    except DomainError as error:
+        raise _told(error, node) from None
 
 
 @contextmanager
@@ -37,8 +49,12 @@ def placed(node: Node) -> Iterator[None]:
     try:
         yield
     except DomainError as error:
-        source = f" ({node.source})" if node.source else ""
-        raise DomainError(f"node `{node.name}`{source}: {error}") from None
+        raise _told(error, node) from None
+
+
+def _told(error: DomainError, node: Node) -> DomainError:
+    source = f" ({node.source})" if node.source else ""
+    return DomainError(f"node `{node.name}`{source}: {error}")
 
 
 def arguments(graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> tuple[Argument, ...]:

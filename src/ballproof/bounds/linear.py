@@ -13,6 +13,7 @@ from ballproof.bounds.local import LocalBackward, Sight, sight
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import LinearMethod
 from ballproof.bounds.race import Race, likely_side, racing
+from ballproof.bounds.skeleton import Skeletons
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
 from ballproof.operations.scalar import Scalar
@@ -21,6 +22,12 @@ from ballproof.values import Interval, Relaxation
 
 SHARED = 0.6
 """From this share of a node's coordinates on, all are asked: queries that all examples share start with one pull-back."""
+
+SKELETONS = 16
+"""Bytes of the budget for each number of a skeleton: four of the number itself, the rest for the queries."""
+
+FEWER = 4
+"""So many times fewer numbers of a query are held at once in a skeleton: most queries never reach the widest node."""
 
 
 @dataclass
@@ -41,6 +48,7 @@ class LinearPass:
     def __post_init__(self) -> None:
         self.constants = self.graph.constants()
         self.backward = Backward(self.graph, self.region, self.constants, self.relaxations)
+        self.skeletons = Skeletons(self.graph, self.constants, self.relaxations, self.intervals, self.budget.bytes // SKELETONS)
         self.exact = exact_on_boxes(self.graph) if self.region.norm in ("linf", "box") else {self.graph.input}
         self.intervals[self.graph.input] = self.region.box()
         self.settled = {self.graph.input}
@@ -114,13 +122,15 @@ class LinearPass:
         if (seen := self._sight(name)) is not None:
             part = self._side_by_windows(seen, mask, known, sign, asks)
             return Interval(known.lower.masked_scatter(mask, part.lower), known.upper.masked_scatter(mask, part.upper))
-        index = self._asked(mask)
+        index, bones = self._asked(mask), None if torch.is_grad_enabled() else self.skeletons.of(name)
 
         def ask(part: Tensor) -> Interval:
             whole = part.expand(len(mask), -1)
             ends = Interval(rowwise(known.lower).gather(1, whole), rowwise(known.upper).gather(1, whole))
             race = Race(ends, rowwise(sign).gather(1, whole), asks)
             walk = self.backward
+            if bones is not None:
+                return bones.ask(whole, race, lambda rows, rest: walk.resumed(bones.head, rows, rest))
 
             def between() -> None:
                 if (left := race.after(walk.on_way(self.intervals))) is not None:
@@ -128,7 +138,8 @@ class LinearPass:
 
             return race.finished(walk.side(name, part, race.sign, between))
 
-        pieces = self.budget.over_queries(ask, index, len(mask), self._widest(name), self.region.dtype)
+        widest = self._widest(name) if bones is None else max(1, self._widest(name) // FEWER)
+        pieces = self.budget.over_queries(ask, index, len(mask), widest, self.region.dtype)
         found = Interval(torch.cat([p.lower for p in pieces], 1), torch.cat([p.upper for p in pieces], 1))
         return _scattered(known, index.expand(len(mask), -1), found)
 

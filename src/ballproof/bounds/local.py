@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -32,6 +33,13 @@ class Sight:
     nodes: tuple[Node, ...]
     windows: Mapping[str, Window]
     grid: Pair
+
+    @cached_property
+    def spilt(self) -> frozenset[str]:
+        """The nodes of whose windows cells outside the map may be sent coefficients: what goes through a nonlinear node has
+        slope 0 there, what goes through an affine coordinatewise one stays in its cell."""
+        spread = [n for n in self.nodes if isinstance(n.operation, Affine) and not n.operation.coordinatewise]
+        return frozenset(parent for n in spread for parent in n.inputs)
 
     @property
     def cells(self) -> int:
@@ -190,8 +198,10 @@ class LocalBackward:
         return Coefficients(found.lower, found.upper, by_channel=False)
 
     def _expanded(self, rows: Tensor) -> Tensor:
-        each = rows.permute(0, 2, 3, 1).contiguous()[self.channel].permute(0, 3, 1, 2)
-        return each if self.sign is None else each * self.sign.reshape(-1, 1, 1, 1)
+        table, row, ordered = rows.permute(0, 2, 3, 1), self.channel, rows[0].permute(1, 2, 0).shape
+        if self.sign is not None:
+            table, row = torch.cat([table, -table]), row + len(rows) * (self.sign < 0)
+        return table.flatten(1).index_select(0, row).reshape(-1, *ordered).permute(0, 3, 1, 2)
 
     def _affine(self, node: Node, operation: Affine) -> None:
         coming = self.pending.pop(node.name)
@@ -216,9 +226,9 @@ class LocalBackward:
         self.pending[parent] = coming if known is None else known.plus(coming)
 
     def _masked(self, node: Node, coming: Coefficients) -> Coefficients:
-        """Zeros for the cells outside the map of an affine node; a nonlinear node and the input are zero there anyway."""
+        """Zeros for the cells outside the map of a node that a convolution sends coefficients to; elsewhere they are zero."""
         window, shape = self.seen.windows[node.name], self.graph.node[node.name].shape
-        if not window.leaves(shape[1:], self.seen.grid):  # type: ignore[arg-type]
+        if node.name not in self.seen.spilt or not window.leaves(shape[1:], self.seen.grid):  # type: ignore[arg-type]
             return coming
         mask = self._cut("inside", node.name, lambda: self.box.lower.new_ones(1, 1, *shape[1:]))
         return self._each(coming).map(lambda t: t * mask)
@@ -255,16 +265,12 @@ class LocalBackward:
         coming = self._each(coming)
         slope, rest, over, under = self._lines(node, relaxation)
         falling = coming.lower.clamp(max=0)
-        self.low = self.low + _offsets(coming.lower, falling, over, under)
-        lower = coming.lower * slope
-        upper = None
+        lower, upper = _bent(coming.lower, falling, slope, rest), None
         if coming.upper is not None:
             rising = coming.upper.clamp(min=0) if not coming.shared else coming.lower - falling
+            upper = lower if coming.shared and rest is None else _bent(coming.upper, rising, slope, rest)
             self.up = self.up + _offsets(coming.upper, rising, over, under)
-            upper = lower if coming.shared else coming.upper * slope
-            upper = upper if rest is None else torch.addcmul(upper, rising, rest)
-        if rest is not None:
-            lower = torch.addcmul(lower, falling, rest)
+        self.low = self.low + _offsets(coming.lower, falling, over, under)
         parent = next(i for i in node.inputs if self.graph.node[i].varies)
         self._send(parent, Coefficients(lower, upper, by_channel=False))
 
@@ -315,10 +321,21 @@ def _dot(coefficients: Tensor, values: Tensor) -> Tensor:
     return (rows * columns).sum(1)  # 5 times faster than a batched product
 
 
+def _bent(coming: Tensor, bent: Tensor, slope: Tensor, rest: Tensor | None) -> Tensor:
+    """The coefficients times the slope below, plus the part that takes the line on the other side times what that has more."""
+    found = coming * slope
+    return found if rest is None else found.addcmul_(bent, rest)
+
+
 def _offsets(coming: Tensor, bent: Tensor, over: Tensor | None, under: Tensor | None) -> Tensor | float:
-    """What the lines' offsets add: `bent` is the part of the coefficients that takes the line on the other side."""
-    total: Tensor | float = 0.0 if over is None else _dot(bent, over)
-    return total if under is None else total + _dot(coming - bent, under)
+    """What the lines' offsets add; `bent`, the part of the coefficients that takes the line on the other side, is used up."""
+    total: Tensor | float = 0.0 if under is None else _dot(coming - bent, under)
+    return total if over is None else total + _total(bent * over if torch.is_grad_enabled() else bent.mul_(over))
+
+
+def _total(products: Tensor) -> Tensor:
+    """The sum over each window, in the order in which it lies in memory."""
+    return (products.permute(0, 2, 3, 1) if products.stride(1) == 1 else products).flatten(1).sum(1)
 
 
 def _tightened(known: Interval, ids: Tensor, sign: Tensor, value: Tensor) -> Interval:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,33 +30,34 @@ class Fingerprint:
         return all(a is b or _equal(a, b) for a, b in zip(self.facts, other.facts, strict=True))
 
 
-def _facts(module: nn.Module) -> Iterator[object]:
+def _facts(module: nn.Module) -> list[object]:
+    found: list[object] = []
     for m in module.modules():
-        yield type(m)
-        yield type(m).forward
+        found += (type(m), type(m).forward)
         for name, value in m.__dict__.items():
             if name not in _IGNORED:
-                yield name
-                yield from _value(value)
+                found.append(name)
+                _add(value, found)
+    return found
 
 
-def _value(value: object) -> Iterator[object]:
+def _add(value: object, found: list[object]) -> None:
+    """Called some hundred times for every question about a module, hence no generators."""
     if isinstance(value, _PLAIN):
-        yield value
+        found.append(value)
     elif isinstance(value, Tensor):
-        yield _weak(value)
-        yield from (value.dtype, value.device, value.shape)
+        found += (_weak(value), value.dtype, value.device, value.shape)
     elif isinstance(value, dict):
-        yield len(value)
+        found.append(len(value))
         for key, item in value.items():
-            yield from _value(key)
-            yield from _value(item)
+            _add(key, found)
+            _add(item, found)
     elif isinstance(value, list | tuple | set | frozenset):
-        yield len(value)
+        found.append(len(value))
         for item in value:
-            yield from _value(item)
+            _add(item, found)
     else:
-        yield _weak(value)
+        found.append(_weak(value))
 
 
 def _weak(value: object) -> object:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ballproof.operations import taps
+from ballproof.operations import phases, taps
 from ballproof.operations.base import Affine, Argument, Role, Shape
 from ballproof.operations.registry import register
 from ballproof.operations.window import Window
@@ -51,8 +52,9 @@ class Convolution(Affine):
     def interval(self, *inputs: Argument) -> Interval:
         x, weight, *bias = inputs
         assert isinstance(x, Interval) and isinstance(weight, Tensor)
-        center = self.forward(x.center, weight, *bias)  # type: ignore[arg-type]
-        radius = self.forward(x.radius, weight.abs())
+        half = x.radius
+        center = self.forward(x.lower + half, weight, *bias)  # type: ignore[arg-type]
+        radius = self.forward(half, weight.abs())
         return Interval(center - radius, center + radius)
 
     def pull_back(
@@ -64,8 +66,11 @@ class Convolution(Affine):
         natural = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in reached]
         rest = [n - m for n, m in zip(shapes[0][1:], natural, strict=True)]
         call = BACKWARD[len(self.stride) - 1]
-        if taps.pays(cotangent, weight, self.groups):
+        if taps.pays(cotangent, weight, self.stride, self.groups):
             pulled = taps.transposed(cotangent, weight, self.stride, self.padding, self.dilation, shapes[0][1:])
+            return (pulled, *(None for _ in arguments[1:]))
+        if phases.pays(cotangent, weight, self.stride, self.dilation, self.groups):
+            pulled = phases.transposed(cotangent, weight, self.stride, self.padding, shapes[0][1:])
             return (pulled, *(None for _ in arguments[1:]))
         if cotangent.ndim == 4:  # up to three times faster on a CPU than the other order of axes, and kept by what follows
             cotangent = cotangent.contiguous(memory_format=torch.channels_last)
@@ -95,10 +100,12 @@ class Convolution(Affine):
         cotangent = cotangent.contiguous(memory_format=torch.channels_last)
         if self._by_matrix(cotangent, weight):
             return (self._with_matrix(cotangent, weight), *rest)
-        if taps.pays(cotangent, weight, self.groups):
-            sizes = zip(cotangent.shape[2:], self.stride, weight.shape[2:], self.dilation, strict=True)
-            whole = tuple((n - 1) * s + (k - 1) * d + 1 for n, s, k, d in sizes)
+        sizes = zip(cotangent.shape[2:], self.stride, weight.shape[2:], self.dilation, strict=True)
+        whole = tuple((n - 1) * s + (k - 1) * d + 1 for n, s, k, d in sizes)
+        if taps.pays(cotangent, weight, self.stride, self.groups):
             return (taps.transposed(cotangent, weight, self.stride, (0, 0), self.dilation, whole), *rest)
+        if phases.pays(cotangent, weight, self.stride, self.dilation, self.groups):
+            return (phases.transposed(cotangent, weight, self.stride, (0, 0), whole), *rest)
         weight = weight.contiguous(memory_format=torch.channels_last)
         return (F.conv_transpose2d(cotangent, weight, None, self.stride, 0, 0, self.groups, self.dilation), *rest)
 
@@ -115,9 +122,21 @@ class Convolution(Affine):
         return waste <= next(limit for most, limit in WASTE if channels <= most)
 
     def _with_matrix(self, cotangent: Tensor, weight: Tensor) -> Tensor:
-        size = cotangent.shape[1:]
-        units = torch.eye(size.numel(), dtype=weight.dtype, device=weight.device).reshape(-1, *size)
-        rows = F.conv_transpose2d(units, weight, None, self.stride, 0, 0, self.groups, self.dilation).permute(0, 2, 3, 1)
-        matrix = rows.reshape(*size, -1).permute(1, 2, 0, 3).reshape(size.numel(), -1)
-        pulled = cotangent.permute(0, 2, 3, 1).reshape(len(cotangent), -1) @ matrix
-        return pulled.reshape(-1, *rows.shape[1:]).permute(0, 3, 1, 2)
+        matrix = self._matrix(cotangent.shape[2:], weight)
+        rows = cotangent.permute(0, 2, 3, 1).reshape(len(cotangent), -1)
+        pulled = rows @ matrix.reshape(rows.shape[1], -1)
+        return pulled.reshape(-1, *matrix.shape[3:]).permute(0, 3, 1, 2)
+
+    def _matrix(self, cells: tuple[int, ...], weight: Tensor) -> Tensor:
+        """What each cell and channel of a window sends where: `(*cells, out, *reach, in)`."""
+        steps = list(zip(self.stride, weight.shape[2:], self.dilation, strict=True))
+        reach = [(n - 1) * s + (k - 1) * d + 1 for n, (s, k, d) in zip(cells, steps, strict=True)]
+        inputs, outputs = weight.shape[1], len(weight) // self.groups
+        matrix = weight.new_zeros(*cells, len(weight), *reach, inputs * self.groups)
+        for g in range(self.groups):
+            own, into = slice(g * outputs, (g + 1) * outputs), slice(g * inputs, (g + 1) * inputs)
+            kernel = weight[own].permute(0, 2, 3, 1)
+            for cell in product(*(range(n) for n in cells)):
+                down, across = (slice(c * s, c * s + (k - 1) * d + 1, d) for c, (s, k, d) in zip(cell, steps, strict=True))
+                matrix[cell][own, down, across, into] = kernel
+        return matrix

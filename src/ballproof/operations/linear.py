@@ -27,8 +27,9 @@ class Linear(Affine):
     def interval(self, *inputs: Argument) -> Interval:
         x, weight, *bias = inputs
         assert isinstance(x, Interval) and isinstance(weight, Tensor)
-        center = F.linear(x.center, weight, *bias)  # type: ignore[arg-type]
-        radius = F.linear(x.radius, weight.abs())
+        half = x.radius
+        center = F.linear(x.lower + half, weight, *bias)  # type: ignore[arg-type]
+        radius = F.linear(half, weight.abs())
         return Interval(center - radius, center + radius)
 
     def pull_back(

@@ -15,9 +15,10 @@ FEW = 4
 Pair = tuple[int, ...]
 
 
-def pays(cotangent: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether to go tap by tap: on a CPU, few channels and no groups."""
-    return cotangent.device.type == "cpu" and cotangent.ndim == 4 and weight.shape[1] <= FEW and groups == 1
+def pays(cotangent: Tensor, weight: Tensor, stride: Pair, groups: int) -> bool:
+    """Whether to go tap by tap: on a CPU, few channels (one where there is a stride) and no groups."""
+    few = weight.shape[1] <= (FEW if max(stride) == 1 else 1)
+    return cotangent.device.type == "cpu" and cotangent.ndim == 4 and few and groups == 1
 
 
 def transposed(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, size: Pair) -> Tensor:

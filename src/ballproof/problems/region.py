@@ -114,6 +114,15 @@ def inner(cotangent: Tensor, x: Tensor) -> Tensor:
         expected = f"({len(x)} or 1, query, {', '.join(str(n) for n in x.shape[1:])})"
         raise InputError(f"`cotangent` has shape {tuple(cotangent.shape)}, expected {expected}")
     c, flat = cotangent.flatten(2), x.flatten(1)
-    if len(c) == 1:
-        return flat @ c[0].T
-    return (c * flat.unsqueeze(1)).sum(2)  # 7 times faster than a batched product on a CPU
+    return flat @ c[0].T if len(c) == 1 else row_products(c, flat)
+
+
+LONG = 2**13
+"""Numbers of an example from which on a product with a vector of its own is faster than one pass for all of the batch."""
+
+
+def row_products(rows: Tensor, values: Tensor) -> Tensor:
+    """`(batch, query, n) · (batch, n) -> (batch, query)`; either way five times faster than a batched product on a CPU."""
+    if rows[0].numel() > LONG:
+        return torch.stack([r @ v for r, v in zip(rows, values, strict=True)])
+    return (rows * values.unsqueeze(1)).sum(2)

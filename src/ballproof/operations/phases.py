@@ -1,0 +1,52 @@
+"""A transposed convolution with a stride, phase by phase: what lands on every s-th cell is a plain convolution.
+
+Libraries are slow at the transposed one on a CPU; one plain convolution onto the channels of all phases replaces it.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FEW = 16
+"""Up to so many channels it is 1.2 to 1.5 times faster than the library's, on one core in float32; at 64 half as fast."""
+
+Pair = tuple[int, ...]
+
+
+def pays(cotangent: Tensor, weight: Tensor, stride: Pair, dilation: Pair, groups: int) -> bool:
+    """Whether to go phase by phase: a stride, few channels, neither dilation nor groups."""
+    plain = cotangent.ndim == 4 and groups == 1 and set(dilation) == {1}
+    return plain and min(stride) > 1 and weight.shape[1] <= FEW
+
+
+def transposed(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, size: Pair) -> Tensor:
+    """The transposed convolution of `cotangent (n, out, *cells)` with `weight (out, in, *kernel)`, `(n, in, *size)`.
+
+    Differentiable. Cell `m s + r` of the whole takes from cell `m - t` what the kernel has at `t s + r`.
+    """
+    kernel, reach = _kernel(weight, stride)
+    sent = F.conv2d(cotangent, kernel, None, 1, [t - 1 for t in reach]).permute(0, 2, 3, 1)
+    whole = cotangent.new_zeros(len(cotangent), *size, weight.shape[1])
+    for number, phase in enumerate(product(*(range(s) for s in stride))):
+        first = [-(-(p - r) // s) for p, r, s in zip(padding, phase, stride, strict=True)]
+        into = [m * s + r - p for m, r, p, s in zip(first, phase, padding, stride, strict=True)]
+        count = [min(-(-(n - q) // s), c - m) for n, q, s, c, m in zip(size, into, stride, sent.shape[1:3], first, strict=True)]
+        rows, columns = (slice(m, m + n) for m, n in zip(first, count, strict=True))
+        place = (slice(q, q + (n - 1) * s + 1, s) for q, n, s in zip(into, count, stride, strict=True))
+        if min(count) > 0:
+            whole[(slice(None), *place)] = sent[:, rows, columns, number * weight.shape[1] : (number + 1) * weight.shape[1]]
+    return whole.permute(0, 3, 1, 2)
+
+
+def _kernel(weight: Tensor, stride: Pair) -> tuple[Tensor, Pair]:
+    """The taps of each phase, turned round: `(phases * in, out, *reach)`, and their reach."""
+    out, channels, *size = weight.shape
+    reach = tuple(-(-k // s) for k, s in zip(size, stride, strict=True))
+    after = [t * s - k for t, s, k in zip(reach, stride, size, strict=True)]
+    padded = F.pad(weight, (0, after[1], 0, after[0])).reshape(out, channels, reach[0], stride[0], reach[1], stride[1])
+    kernel = padded.flip(2, 4).permute(3, 5, 1, 0, 2, 4).reshape(-1, out, *reach)
+    return kernel.contiguous(memory_format=torch.channels_last), reach

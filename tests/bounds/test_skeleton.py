@@ -1,0 +1,96 @@
+"""Fully connected layers without their settled units: the same lines as the dense walk, whatever stands before them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from ballproof.bounds.linear import LinearPass
+from ballproof.bounds.methods import METHODS, LinearMethod
+from ballproof.bounds.skeleton import Foot, Skeleton, Skeletons
+from ballproof.networks import as_graph
+from ballproof.problems import L2, Box, Linf, Region
+from ballproof.values import Interval
+
+
+def layers(*sizes: int, bend: type[nn.Module] = nn.ReLU, bias: bool = True) -> list[nn.Module]:
+    found: list[nn.Module] = []
+    for a, b in pairwise(sizes):
+        found += [nn.Linear(a, b, bias=bias), bend()]
+    return found[:-1]
+
+
+NETS = {
+    "deep": lambda: nn.Sequential(nn.Flatten(), *layers(64, 40, 40, 40, 40, 5)),
+    "leaky": lambda: nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), *layers(16, 30, 30, 30, 5, bend=nn.LeakyReLU)),
+    "no bias": lambda: nn.Sequential(nn.Flatten(), *layers(64, 40, 40, 40, 40, 5, bias=False)),
+    "behind a convolution": lambda: nn.Sequential(nn.Conv2d(1, 3, 3, 2), nn.ReLU(), nn.Flatten(), *layers(27, 40, 30, 30, 5)),
+    "two matrices in a row": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 30), *layers(30, 30, 30, 30, 5)),
+}
+REGIONS = {
+    "linf": lambda x: Linf(x, 0.02, clip=(0, 1)),
+    "l2": lambda x: L2(x, 0.2),
+    "box": lambda x: Box(x - 0.01, x + torch.tensor([0.0, 0.02, 0.03]).reshape(3, 1, 1, 1)),
+}
+
+
+def passed(net: nn.Module, region: Region) -> LinearPass:
+    method = METHODS["crown"]
+    assert isinstance(method, LinearMethod)
+    with torch.no_grad():
+        return LinearPass(as_graph(net, region), region, method).run()
+
+
+@pytest.mark.parametrize("kind", list(REGIONS))
+@pytest.mark.parametrize("name", list(NETS))
+def test_the_lines_are_those_of_the_dense_walk(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net, region = NETS[name]().double(), REGIONS[kind](torch.rand(3, 1, 8, 8).double())
+    used: list[Skeleton] = []
+    ask = Skeleton.ask
+    monkeypatch.setattr(Skeleton, "ask", lambda self, *given: used.append(self) or ask(self, *given))
+    found = passed(net, region)
+    assert used
+    monkeypatch.setattr(Skeletons, "of", lambda self, name: None)
+    for node, wanted in passed(net, region).relaxations.items():
+        own = found.relaxations[node]
+        for line, other in ((own.lower, wanted.lower), (own.upper, wanted.upper)):
+            assert torch.allclose(line.slopes[0], other.slopes[0], atol=1e-10)
+            assert torch.allclose(line.offset, other.offset, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_foot_is_below_every_value_of_the_first_layer(dtype: torch.dtype) -> None:
+    """Also where the squares cancel: rows that differ in their last digits, coefficients that take their difference."""
+    torch.manual_seed(0)
+    rows = torch.randn(2, 6, 50, dtype=dtype)
+    rows[:, 1] = rows[:, 0] * (1 + 1e-6)
+    box = Interval(-torch.rand(2, 50, dtype=dtype), torch.rand(2, 50, dtype=dtype))
+    cotangent = torch.randn(2, 40, 6, dtype=dtype)
+    cotangent[:, 20:] = torch.tensor([1.0, -1, 0, 0, 0, 0], dtype=dtype)
+    found = Foot.of(rows, box).lower(cotangent).double()
+    pulled = (cotangent.double() @ rows.double()).unsqueeze(2)
+    exact = torch.minimum(pulled * box.lower.double()[:, None, None], pulled * box.upper.double()[:, None, None]).sum((2, 3))
+    slack = 1e-5 if dtype == torch.float32 else 1e-12
+    assert bool((found <= exact + slack * cotangent.double().abs().sum(2)).all())
+    assert bool((found[:, :20] >= 2.5 * exact[:, :20]).all())
+
+
+def test_where_everything_bends_the_dense_walk_is_taken() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(1, 1, 8, 8).double()
+    state = passed(NETS["deep"]().double(), Linf(x, 5.0))
+    names = [n.name for n in state.graph.varying if n.shape == (40,)]
+    assert all(state.skeletons.of(name) is None for name in names)
+
+
+def test_a_small_budget_takes_the_dense_walk() -> None:
+    torch.manual_seed(0)
+    region = Linf(torch.rand(3, 1, 8, 8).double(), 0.02)
+    state = passed(NETS["deep"]().double(), region)
+    deep = state.graph.output
+    assert state.skeletons.of(deep) is not None
+    assert Skeletons(state.graph, state.constants, state.relaxations, state.intervals, limit=100).of(deep) is None
