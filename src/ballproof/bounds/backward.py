@@ -60,13 +60,13 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 
 @dataclass(frozen=True)
 class Lines:
-    """The two lines of a coordinatewise node, with a query axis, for a lower value; None for zeros.
+    """The two lines of a coordinatewise node, with a query axis.
 
-    The slope below, what the slope above has more, the offset above and the offset below.
+    The slope below, the slope above (None where it is the same), the offset above and the offset below (None for zeros).
     """
 
     slope: Tensor
-    rest: Tensor | None
+    above: Tensor | None
     over: Tensor | None
     under: Tensor | None
 
@@ -74,12 +74,19 @@ class Lines:
     def of(relaxation: Relaxation, node: Node) -> Lines:
         below, above = _queried(relaxation.lower, node)[0], _queried(relaxation.upper, node)[0]
         over, under = (o if matters(o) else None for o in (relaxation.upper.offset, relaxation.lower.offset))
-        return Lines(below, None if relaxation.parallel else above - below, over, under)
+        return Lines(below, None if relaxation.parallel else above, over, under)
 
     def pulled(self, cotangent: Tensor, bent: Tensor) -> Tensor:
-        """The cotangent times its slopes; `bent` is the part of it that takes the line on the other side."""
-        found = cotangent * self.slope
-        return found if self.rest is None else found.addcmul_(bent, self.rest)
+        """The cotangent times its slopes; `bent` is the part of it that takes the line above.
+
+        Each part meets its own slope alone: a difference of steep slopes would be rounded.
+        """
+        if self.above is None:
+            return cotangent * self.slope
+        rest = cotangent - bent
+        fits = torch.broadcast_shapes(rest.shape, self.slope.shape) == rest.shape
+        found = rest.mul_(self.slope) if fits else rest * self.slope
+        return found.addcmul_(bent, self.above)
 
     def offset(self, cotangent: Tensor, bent: Tensor) -> Tensor | float:
         total = 0.0 if self.over is None else _dot(bent, self.over)
@@ -273,7 +280,7 @@ class Backward:
         if cotangents.upper is not None:
             given = cotangents.upper
             rising = given.clamp(min=0)
-            upper = lower if cotangents.shared and lines.rest is None else lines.pulled(given, rising)
+            upper = lower if cotangents.shared and lines.above is None else lines.pulled(given, rising)
             self.offset_upper = self.offset_upper + lines.offset(given, rising)
         self._send(next(i for i in node.inputs if self.graph.node[i].varies), Cotangents(lower, upper))
 

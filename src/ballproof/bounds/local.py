@@ -263,25 +263,29 @@ class LocalBackward:
     def _nonlinear(self, node: Node) -> None:
         coming, relaxation = self.pending.pop(node.name), self.relaxations[node.name]
         coming = self._each(coming)
-        slope, rest, over, under = self._lines(node, relaxation)
+        slope, above, over, under = self._lines(node, relaxation)
         falling = coming.lower.clamp(max=0)
-        lower, upper = _bent(coming.lower, falling, slope, rest), None
-        if coming.upper is not None:
-            rising = coming.upper.clamp(min=0) if not coming.shared else coming.lower - falling
-            upper = lower if coming.shared and rest is None else _bent(coming.upper, rising, slope, rest)
-            self.up = self.up + _offsets(coming.upper, rising, over, under)
-        self.low = self.low + _offsets(coming.lower, falling, over, under)
+        rising = coming.lower - falling
+        lower, upper = _bent(coming.lower, rising, falling, slope, above), None
+        if coming.upper is not None and not coming.shared:
+            own = coming.upper.clamp(max=0)
+            upper = _bent(coming.upper, own, coming.upper - own, slope, above)
+            self.up = self.up + _offset(coming.upper - own, own, over, under)
+        elif coming.upper is not None:
+            upper = lower if above is None else _bent(coming.upper, falling, rising, slope, above)
+            self.up = self.up + _offset(rising, falling, over, under)
+        self.low = self.low + _offset(falling, rising, over, under, spent=True)
         parent = next(i for i in node.inputs if self.graph.node[i].varies)
         self._send(parent, Coefficients(lower, upper, by_channel=False))
 
     def _lines(self, node: Node, relaxation: Relaxation) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        """The slope below, what the slope above has more, the offset above, the offset below; None for zeros."""
+        """The slope below, the slope above (None: the same), the offset above, the offset below (None for zeros)."""
         below, above = relaxation.lower, relaxation.upper
         slope = self._cut("below", node.name, lambda: below.slopes[0])
-        rest = None if relaxation.parallel else self._cut("rest", node.name, lambda: above.slopes[0] - below.slopes[0])
+        other = None if relaxation.parallel else self._cut("above", node.name, lambda: above.slopes[0])
         over = self._cut("over", node.name, lambda: above.offset) if self._matters("over", node, above.offset) else None
         under = self._cut("under", node.name, lambda: below.offset) if self._matters("under", node, below.offset) else None
-        return slope, rest, over, under
+        return slope, other, over, under
 
     def _matters(self, what: str, node: Node, offset: Tensor) -> bool:
         if (what, node.name) not in self._nonzero:
@@ -307,35 +311,35 @@ class LocalBackward:
         coming = self._each(self.pending[name])
         center = self._cut("center", name, lambda: box.center)
         radius = self._cut("radius", name, lambda: box.radius)
-        middle, reach = _dot(coming.lower, center), _dot(coming.lower.abs(), radius)
+        middle, reach = _dot(coming.lower, center), _dot(coming.lower.abs(), radius, spent=True)
         if coming.upper is None or coming.shared:
             return Interval(middle - reach, middle + reach)
         return Interval(middle - reach, _dot(coming.upper, center) + _dot(coming.upper.abs(), radius))
 
 
-def _dot(coefficients: Tensor, values: Tensor) -> Tensor:
-    """`(query, *window) · (query, *window) -> (query,)`, in the order in which the coefficients lie in memory."""
+def _dot(coefficients: Tensor, values: Tensor, spent: bool = False) -> Tensor:
+    """`(query, *window) · (query, *window) -> (query,)`, in the order in which the coefficients lie in memory.
+
+    spent: the products may take the place of the coefficients, unless a gradient needs those.
+    """
     if coefficients.stride(1) == 1:
         coefficients, values = coefficients.permute(0, 2, 3, 1), values.permute(0, 2, 3, 1)
     rows, columns = coefficients.flatten(1), values.flatten(1)
-    return (rows * columns).sum(1)  # 5 times faster than a batched product
+    return (rows.mul_(columns) if spent and not torch.is_grad_enabled() else rows * columns).sum(1)  # 5 times faster than bmm
 
 
-def _bent(coming: Tensor, bent: Tensor, slope: Tensor, rest: Tensor | None) -> Tensor:
-    """The coefficients times the slope below, plus the part that takes the line on the other side times what that has more."""
-    found = coming * slope
-    return found if rest is None else found.addcmul_(bent, rest)
+def _bent(whole: Tensor, below: Tensor, above: Tensor, slope: Tensor, other: Tensor | None) -> Tensor:
+    """The part of the coefficients that takes the line below times its slope, plus the other part times the slope above."""
+    return whole * slope if other is None else (below * slope).addcmul_(above, other)
 
 
-def _offsets(coming: Tensor, bent: Tensor, over: Tensor | None, under: Tensor | None) -> Tensor | float:
-    """What the lines' offsets add; `bent`, the part of the coefficients that takes the line on the other side, is used up."""
-    total: Tensor | float = 0.0 if under is None else _dot(coming - bent, under)
-    return total if over is None else total + _total(bent * over if torch.is_grad_enabled() else bent.mul_(over))
+def _offset(above: Tensor, below: Tensor, over: Tensor | None, under: Tensor | None, spent: bool = False) -> Tensor | float:
+    """What the lines' offsets add to the parts of the coefficients that take the line above and the line below.
 
-
-def _total(products: Tensor) -> Tensor:
-    """The sum over each window, in the order in which it lies in memory."""
-    return (products.permute(0, 2, 3, 1) if products.stride(1) == 1 else products).flatten(1).sum(1)
+    spent: nobody needs the parts after this.
+    """
+    total: Tensor | float = 0.0 if over is None else _dot(above, over, spent)
+    return total if under is None else total + _dot(below, under, spent)
 
 
 def _tightened(known: Interval, ids: Tensor, sign: Tensor, value: Tensor) -> Interval:

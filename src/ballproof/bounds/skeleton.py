@@ -177,15 +177,16 @@ class _Units:
         pick = lambda t: None if t is None else (rowwise(t).gather(1, self.index) * self.real).unsqueeze(1)  # noqa: E731
         slope = pick(lines.slope)
         assert slope is not None
-        return Lines(slope, pick(lines.rest), pick(lines.over), pick(lines.under))
+        return Lines(slope, pick(lines.above), pick(lines.over), pick(lines.under))
 
 
 def _kinds(lines: Lines, first: bool) -> tuple[_Units, _Units]:
     """The units that bend, and those that are linear with a slope; of the first layer all of them count as bent."""
     on = rowwise(lines.slope) != 0
     bent = torch.zeros_like(on)
-    for part in (lines.rest, lines.over, lines.under):
-        bent = bent if part is None else bent | (rowwise(part) != 0)
+    none = torch.zeros_like(lines.slope)
+    for part, straight in ((lines.above, lines.slope), (lines.over, none), (lines.under, none)):
+        bent = bent if part is None else bent | (rowwise(part) != rowwise(straight))
     return (_Units.where(bent | on) if first else _Units.where(bent)), _Units.where(on & ~bent)
 
 
