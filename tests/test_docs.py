@@ -36,11 +36,14 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
 
 def test_the_readme_links_to_every_page_of_docs() -> None:
     """Or a page that it links to does, or the site's table of contents: nothing is hidden."""
-    seen, left = set(), [ROOT / "README.md"]
+    seen, left = set(), [ROOT / "README.md", ROOT / "docs" / "index.md"]
     while left:
         page = left.pop()
         seen.add(page)
-        links = re.findall(r"\]\(([^)\s#]+\.md)", page.read_text())
+        text = page.read_text()
+        contents = re.findall(r"^```\{toctree\}(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        links = [f"{name}.md" for block in contents for name in re.findall(r"^[\w/]+$", block, re.MULTILINE)]
+        links += re.findall(r"\]\(([^)\s#]+\.md)", text)
         left += [p for p in {(page.parent / link).resolve() for link in links} if p.exists() and p not in seen]
     assert {page.name for page in (ROOT / "docs").glob("*.md")} <= {page.name for page in seen}
 
