@@ -120,11 +120,11 @@ def test_weights_that_are_read_as_zero_are_allowed_for(tmp_path: Path) -> None:
 
 
 def test_a_sum_that_overflows_before_it_is_divided_is_not_proven(tmp_path: Path) -> None:
-    """Eight times 1e38 is infinite in float32, though the mean is 1e38."""
+    """Sixteen times 4e37 is infinite in float32, though the mean is 4e37."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])]
-    net = write_nodes(tmp_path / "net.onnx", nodes, (1, 8), {})
-    ends = "".join(f"(declare-const X_{i} Real)(assert (>= X_{i} 1e38))(assert (<= X_{i} 1e38))" for i in range(8))
-    (tmp_path / "p.vnnlib").write_text(f"{ends}(declare-const Y_0 Real)(assert (>= Y_0 2e38))")
+    net = write_nodes(tmp_path / "net.onnx", nodes, (1, 16), {})
+    ends = "".join(f"(declare-const X_{i} Real)(assert (>= X_{i} 4e37))(assert (<= X_{i} 4e37))" for i in range(16))
+    (tmp_path / "p.vnnlib").write_text(f"{ends}(declare-const Y_0 Real)(assert (>= Y_0 8e37))")
     path = proof(tmp_path / "c.gz", net, tmp_path / "p.vnnlib", "p")
     assert check(path, net, tmp_path / "p.vnnlib").semantics == "real numbers"
     with pytest.raises(RefusedError, match="overflow"):
@@ -132,11 +132,18 @@ def test_a_sum_that_overflows_before_it_is_divided_is_not_proven(tmp_path: Path)
 
 
 def test_a_number_that_is_gathered_twice_counts_twice(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Gather", ["x", "i"], ["g"], axis=1), helper.make_node("MatMul", ["g", "w"], ["y"])]
-    weights = {"i": np.array([0, 0], np.int64), "w": np.array([[1.0], [10.0]], np.float32)}
-    net = write_nodes(tmp_path / "net.onnx", nodes, (1, 1), weights)
-    for end, true in (("10.9", True), ("11.1", False)):
-        asked = claim(tmp_path / "p.vnnlib", "1", f"(<= Y_0 {end})")
+    """`Relu(11 x - 5)` on [0, 1] reaches 6; with one of the two places forgotten its argument would end at 5."""
+    nodes = [
+        helper.make_node("Mul", ["x", "one"], ["h"]),
+        helper.make_node("Gather", ["h", "i"], ["g"], axis=1),
+        helper.make_node("Gemm", ["g", "w", "b"], ["z"]),
+        helper.make_node("Relu", ["z"], ["y"]),
+    ]
+    weights = {"i": np.array([0, 0], np.int64), "w": np.array([[1.0], [10.0]], np.float32), "b": np.array([-5], np.float32)}
+    net = write_nodes(tmp_path / "net.onnx", nodes, (1, 1), weights | {"one": np.ones(1, np.float32)})
+    for end, true in (("6.1", True), ("5.7", False)):
+        asked = claim(tmp_path / "p.vnnlib", "0", f"(>= Y_0 {end})")
+        asked.write_text(asked.read_text().replace("(<= X_0 0)", "(<= X_0 1)"))
         path = proof(tmp_path / "c.gz", net, asked, "p")
         if true:
             assert check(path, net, asked).roots == 1
