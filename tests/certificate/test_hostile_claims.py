@@ -13,8 +13,9 @@ from onnx import TensorProto, helper
 from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check
 from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.checker.point import check_file
 from ballproof.certificate.checker.specification import read_cases
-from oracles.onnx_nets import dense, write_dense
+from oracles.onnx_nets import dense, write_dense, write_nodes
 
 
 def scalar(*weights: float) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -105,3 +106,55 @@ def test_weights_in_other_files_and_huge_inputs_are_refused(tmp_path: Path) -> N
         onnx.save(model, net)
         with pytest.raises(NotModelledError):
             read_network(net)
+
+
+def test_weights_that_are_read_as_zero_are_allowed_for(tmp_path: Path) -> None:
+    """1e-40 is denormal in float32: 1e-30 comes out, or 0 where denormal numbers are read as zero."""
+    net = write_dense(tmp_path / "net.onnx", scalar(1e-40))
+    asked = claim(tmp_path / "p.vnnlib", "10000000000", "(<= Y_0 1e-31)")
+    path = proof(tmp_path / "c.gz", net, asked, "p")
+    assert check(path, net, asked, exact=True).semantics == "real numbers"
+    for fractions in (False, True):
+        with pytest.raises(RefusedError, match="not proven"):
+            check(path, net, asked, deployed=True, exact=fractions)
+
+
+def test_a_sum_that_overflows_before_it_is_divided_is_not_proven(tmp_path: Path) -> None:
+    """Sixteen times 4e37 is infinite in float32, though the mean is 4e37."""
+    nodes = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])]
+    net = write_nodes(tmp_path / "net.onnx", nodes, (1, 16), {})
+    ends = "".join(f"(declare-const X_{i} Real)(assert (>= X_{i} 4e37))(assert (<= X_{i} 4e37))" for i in range(16))
+    (tmp_path / "p.vnnlib").write_text(f"{ends}(declare-const Y_0 Real)(assert (>= Y_0 8e37))")
+    path = proof(tmp_path / "c.gz", net, tmp_path / "p.vnnlib", "p")
+    assert check(path, net, tmp_path / "p.vnnlib").semantics == "real numbers"
+    with pytest.raises(RefusedError, match="overflow"):
+        check(path, net, tmp_path / "p.vnnlib", deployed=True)
+
+
+def test_a_number_that_is_gathered_twice_counts_twice(tmp_path: Path) -> None:
+    """`Relu(11 x - 5)` on [0, 1] reaches 6; with one of the two places forgotten its argument would end at 5."""
+    nodes = [
+        helper.make_node("Mul", ["x", "one"], ["h"]),
+        helper.make_node("Gather", ["h", "i"], ["g"], axis=1),
+        helper.make_node("Gemm", ["g", "w", "b"], ["z"]),
+        helper.make_node("Relu", ["z"], ["y"]),
+    ]
+    weights = {"i": np.array([0, 0], np.int64), "w": np.array([[1.0], [10.0]], np.float32), "b": np.array([-5], np.float32)}
+    net = write_nodes(tmp_path / "net.onnx", nodes, (1, 1), weights | {"one": np.ones(1, np.float32)})
+    for end, true in (("6.1", True), ("5.7", False)):
+        asked = claim(tmp_path / "p.vnnlib", "0", f"(>= Y_0 {end})")
+        asked.write_text(asked.read_text().replace("(<= X_0 0)", "(<= X_0 1)"))
+        path = proof(tmp_path / "c.gz", net, asked, "p")
+        if true:
+            assert check(path, net, asked).roots == 1
+        else:
+            with pytest.raises(RefusedError):
+                check(path, net, asked)
+
+
+def test_a_counterexample_on_the_edge_of_a_strict_claim_is_not_taken(tmp_path: Path) -> None:
+    net = write_dense(tmp_path / "net.onnx", scalar(1.0))
+    asked = claim(tmp_path / "p.vnnlib", "1", "(< Y_0 1)")
+    (tmp_path / "r.txt").write_text("sat\n((X_0 1.0)\n(Y_0 1.0))\n")
+    with pytest.raises(NotModelledError, match="strict"):
+        check_file(tmp_path / "r.txt", net, asked)

@@ -91,6 +91,19 @@ def test_rows_that_rounding_takes_are_told(tmp_path: Path) -> None:
     assert all(r["by"] == "" for r in table.rows if r["lost"])
 
 
+def test_examples_whose_numbers_overflow_are_not_proven_and_do_not_stop_the_others(tmp_path: Path) -> None:
+    layers = [
+        (np.full((4, 2), 1e38, np.float32), np.zeros(4, np.float32)),
+        (np.full((2, 4), 1e38, np.float32), np.zeros(2, np.float32)),
+    ]
+    layers[1][0][1] = 0
+    path = write_dense(tmp_path / "net.onnx", layers)
+    x = np.array([[0.5, 0.5], [0.0, 0.0]], np.float32)
+    proven = Rigorous.of(path, 1e-3, None, deployed=True, seconds=0.2).proves(x, np.zeros(2, int), [0, 1])
+    assert not proven.any()
+    assert bool((Rigorous.of(path, 1e-3, None).margins(x[:1], np.zeros(1, int)) > 0).all())
+
+
 def test_the_command_counts_them_and_refuses_what_the_checker_does_not_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ballproof.certificate.checker.arithmetic import Arithmetic
+from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import Root
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.neurons import BATCH, FIRST, LEVELS, read_leaf, values
@@ -54,7 +54,10 @@ def neuron_lines(
     graph = chain(network) or (None if path is None else own_graph(network, path))
     if graph is None:
         return None
-    return _Search(network, graph, root, arithmetic, clock).lines()
+    try:
+        return _Search(network, graph, root, arithmetic, clock).lines()
+    except RefusedError:  # numbers overflow on the whole box
+        return None
 
 
 def own_graph(network: Network, path: Path) -> Graph | None:

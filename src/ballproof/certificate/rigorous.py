@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ballproof.certificate.checker.arithmetic import Arithmetic
+from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import Root, semantic
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.neurons import Question
@@ -69,8 +69,11 @@ class Rigorous:
     def _margins(self, x: Array, label: int) -> Array:
         low, high = self._box(x)
         rows = self._rows(label)
-        bounds = Bounds(self.network, low[None], high[None], Arithmetic(self.deployed))
-        found: Array = bounds.planes(rows[None], np.zeros((1, len(rows)))).least[0]
+        try:
+            bounds = Bounds(self.network, low[None], high[None], Arithmetic(self.deployed))
+            found: Array = bounds.planes(rows[None], np.zeros((1, len(rows)))).least[0]
+        except RefusedError:  # a function without a value somewhere, or an overflow: nothing is proven
+            return np.full(len(rows), -np.inf)
         return found
 
     def _box(self, x: Array) -> tuple[Array, Array]:
