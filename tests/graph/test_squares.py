@@ -14,6 +14,7 @@ from ballproof.operations import Nonlinear
 from ballproof.operations.power import Power
 from ballproof.operations.product import Product
 from ballproof.problems import Box
+from ballproof.values import Interval
 
 
 class Descent(nn.Module):
@@ -43,7 +44,8 @@ class Form(nn.Module):
 
 def squared(graph: Graph, reach: float = 1.0) -> Graph:
     bends = [graph.node[graph.input], *(n for n in graph.varying if isinstance(n.operation, Nonlinear))]
-    return with_squares(graph, {n.name: torch.full(n.shape, reach) for n in bends})
+    ends = {n.name: torch.full((1, *n.shape), reach) for n in bends}
+    return with_squares(graph, {name: Interval(-end, end) for name, end in ends.items()})
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -54,6 +56,23 @@ def test_the_function_is_the_same(seed: int) -> None:
     assert any(isinstance(n.operation, Power) for n in small.varying)
     assert sum(isinstance(n.operation, Product) for n in small.varying) == 1, "the sine times the controller"
     torch.testing.assert_close(small(x), graph(x), rtol=1e-11, atol=1e-11)
+
+
+def test_values_far_from_zero_that_hardly_move_are_not_lost() -> None:
+    """A value with no width at 1000 beside one that moves by 1: its own square is a million."""
+    graph = read_module(Form(torch.tensor([[1.0, 0.5], [0.5, 2.0]])).double(), torch.rand(2, 2).double())
+    low, high = torch.tensor([[-1.0, 1000.0]]).double(), torch.tensor([[1.0, 1000.0]]).double()
+    small, x = with_squares(graph, {graph.input: Interval(low, high)}), torch.tensor([[0.5, 1000.0], [-1.0, 1000.0]]).double()
+    torch.testing.assert_close(small(x), graph(x), rtol=1e-13, atol=0)
+
+
+def test_products_that_cancel_leave_what_is_affine() -> None:
+    class Nothing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (torch.cat([x, 2 - x], 1) * torch.cat([x, x], 1)).sum(1, keepdim=True)
+
+    graph, x = read_module(Nothing().double(), torch.rand(2, 2).double()), torch.randn(5, 2, dtype=torch.float64)
+    torch.testing.assert_close(squared(graph)(x), graph(x), rtol=1e-12, atol=1e-12)
 
 
 def test_a_positive_form_is_bounded_by_its_tangent() -> None:

@@ -22,25 +22,31 @@ from ballproof.operations.power import Power
 from ballproof.operations.product import Product
 from ballproof.operations.reshape import Reshape
 from ballproof.operations.sum import Sum
+from ballproof.values import Interval
 
 MOST = 512
 """Numbers that the nonlinear nodes may hold in all."""
 
-NOTHING = 1e-12
-"""Of the largest eigenvalue: what is smaller is left out of the squares and would be rounding."""
+NOTHING = 1e-15
+"""Of the largest eigenvalue: what is smaller is rounding and left out of the squares."""
+
+LEAST = 1e-6
+"""Of the largest unit, the least one."""
 
 
-def with_squares(graph: Graph, radii: Mapping[str, Tensor]) -> Graph:
-    """The same function up to rounding; the graph itself where it has no sum of products or is not small.
+def with_squares(graph: Graph, reach: Mapping[str, Interval]) -> Graph:
+    """The same function, up to rounding, wherever the values reach; the graph itself without a sum of products or if not small.
 
-    radii: `(*node)` of the input and of nonlinear nodes, half of how far their values reach; the eigenvectors are those of M in
-    these units. Nonlinear nodes keep their names, what is affine between them becomes matrices, and parameters are not live.
+    reach: intervals `(1, *node)` that enclose the input, which has some width, and the nonlinear nodes. The form is one of how
+    far values are from their centers, in units of their radii: so all that the eigenvectors lose is a share of 1e-15 of what
+    the form varies, however large the centers are. Nonlinear nodes keep their names, what is affine between them becomes
+    matrices, and parameters are not live.
     """
     sums = sums_of_products(graph)
     if not sums:
         return graph
     with torch.no_grad():
-        return _Writing(graph, radii, sums).run()
+        return _Writing(graph, reach, sums).run()
 
 
 def sums_of_products(graph: Graph) -> dict[str, Node]:
@@ -71,19 +77,19 @@ class _Writing:
     and where one number of them is 1."""
 
     graph: Graph
-    radii: Mapping[str, Tensor]
+    reach: Mapping[str, Interval]
     sums: Mapping[str, Node]
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
     bases: list[tuple[str, int]] = field(default_factory=list)
     values: dict[str, Tensor] = field(default_factory=dict)
-    reach: list[Tensor] = field(default_factory=list)
+    ends: list[Interval] = field(default_factory=list)
 
     def run(self) -> Graph:
         graph = self.graph
         self.known = {k: v.double() if v.is_floating_point() else v for k, v in graph.constants().items()}
         self.nodes.append(graph.node[graph.input])
-        self._base(graph.input, graph.input_shape, self.radii[graph.input])
+        self._base(graph.input, graph.input_shape, self.reach[graph.input])
         products = {p.name for p in self.sums.values()}
         for n in graph.varying:
             if n.name in products:
@@ -98,11 +104,11 @@ class _Writing:
         self._written(graph.output)
         return Graph(tuple(self.nodes), graph.input, graph.output, self.constants).until(graph.output)
 
-    def _base(self, name: str, shape: tuple[int, ...], radius: Tensor) -> None:
+    def _base(self, name: str, shape: tuple[int, ...], ends: Interval) -> None:
         """A node whose values all that follows is an affine function of."""
         before, count = sum(c for _, c in self.bases), _count(shape)
         self.bases.append((name, count))
-        self.reach.append(radius.double().flatten())
+        self.ends.append(Interval(ends.lower.double().flatten(), ends.upper.double().flatten()))
         unit = torch.zeros(1 + before + count, count, dtype=torch.float64)
         unit[1 + before :] = torch.eye(count, dtype=torch.float64)
         self.values[name] = unit.reshape(-1, *shape)
@@ -124,7 +130,7 @@ class _Writing:
             elif i not in self.constants:
                 self._constant(i, self.known[i])
         self.nodes.append(node)
-        self._base(node.name, node.shape, self.radii[node.name])
+        self._base(node.name, node.shape, self.reach[node.name])
 
     def _written(self, name: str) -> None:
         """The node as a matrix of the bases that it depends on, under its own name."""
@@ -171,19 +177,23 @@ class _Writing:
     def _quadratic(self, node: Node) -> None:
         """The sum as squares, which are a base from here on, and what is affine besides."""
         (a, fixed_a), (b, fixed_b) = (self._columns(i) for i in self.sums[node.name].inputs)
-        unit = torch.cat(self.reach).clamp(min=1e-9)
-        form = unit[:, None] * (a.T @ b + b.T @ a) / 2 * unit
-        size, vector = torch.linalg.eigh(form)
-        kept = size.abs() > NOTHING * size.abs().amax()
-        size, vector = size[kept], vector[:, kept]
+        center, radius = (torch.cat([getattr(e, part) for e in self.ends]) for part in ("center", "radius"))
+        fixed_a, fixed_b = fixed_a + a @ center, fixed_b + b @ center
+        unit = radius.clamp(min=LEAST * float(radius.amax()))
+        size, vector = torch.linalg.eigh(unit[:, None] * (a.T @ b + b.T @ a) / 2 * unit)
+        order = size.abs().argsort(descending=True)
+        order = order[: max(1, int((size.abs() > NOTHING * size.abs().amax()).sum()))]
+        size, vector = size[order], vector[:, order]
         rows = (vector * size.abs().sqrt()).T / unit
         name = f"{node.name}.squares"
-        self._linear(f"{name}.of", rows, rows.new_zeros(len(rows)), (len(rows),))
+        self._linear(f"{name}.of", rows, -rows @ center, (len(rows),))
         self.nodes.append(Node(name, Power(2), (f"{name}.of",), (len(rows),), Role.NONLINEAR))
-        affine = torch.cat([a.T @ fixed_b + b.T @ fixed_a, size.sign()])
-        constant = (fixed_a * fixed_b).sum()
-        self._base(name, (len(rows),), (rows.abs() @ unit) ** 2)
-        self.values[node.name] = (torch.cat([affine.new_zeros(1), affine]) + constant).reshape(-1, *node.shape)
+        slope = a.T @ fixed_b + b.T @ fixed_a
+        top = (rows.abs() @ radius) ** 2
+        self._base(name, (len(rows),), Interval(torch.zeros_like(top), top))
+        constant = (fixed_a * fixed_b).sum() - slope @ center
+        affine = torch.cat([slope.new_zeros(1), slope, size.sign()])
+        self.values[node.name] = (affine + constant).reshape(-1, *node.shape)
 
 
 def _count(shape: tuple[int, ...]) -> int:

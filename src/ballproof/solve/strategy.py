@@ -110,16 +110,16 @@ def prepared(graph: Graph, region: Region, asked: Property, confirm: Confirm, cl
 
 def _squared(graph: Graph, box: Box) -> Graph:
     """The network with sums of products as sums of squares, in units of how far its values reach on the box."""
-    if not sums_of_products(graph):
+    if not sums_of_products(graph) or bool((box.lower == box.upper).all()):
         return graph
     with torch.no_grad():
         try:
             found = LinearPass(graph, box, LinearMethod("adaptive")).run()
             bends = [n for n in graph.varying if isinstance(n.operation, Nonlinear)]
-            radii = {n.name: step(graph, n, found.intervals, found.constants).radius[0] for n in bends}
+            reach = {n.name: step(graph, n, found.intervals, found.constants) for n in bends}
         except DomainError:
             return graph
-        return with_squares(graph, {**radii, graph.input: box.box().radius[0]})
+        return with_squares(graph, {**reach, graph.input: box.box()})
 
 
 def _plan(task: Task, engine: str) -> Iterator[tuple[str, Callable[[], Answer]]]:
