@@ -21,7 +21,11 @@ from ballproof.cli.vnncomp import vnncomp
 from ballproof.errors import BallproofError, InputError
 from ballproof.runs.signals import Stopped, stoppable
 
-app = App(name="ballproof", help="Prove that a network's answer cannot change anywhere in a ball round its input.")
+app = App(
+    name="ballproof",
+    help="Prove that a network's answer cannot change anywhere in a ball round its input.",
+    suppress_keyboard_interrupt=False,  # `main` says what to do next
+)
 for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth):
     app.command(_command)
 
