@@ -41,7 +41,7 @@ def table(out: Path) -> str:
 def killed(process: subprocess.Popen[bytes], draw: random.Random) -> str:
     """Kills one process of the run; which kind it was."""
     family = [psutil.Process(process.pid)]
-    family += [p for p in family[0].children(recursive=True) if "tracker" not in " ".join(p.cmdline())]
+    family += [p for p in family[0].children(recursive=True) if "resource_tracker" not in " ".join(p.cmdline())]
     victim = draw.choice(family)
     words = " ".join(victim.cmdline())
     victim.kill()

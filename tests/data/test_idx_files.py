@@ -201,7 +201,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
     images, labels = example()
     write(tmp_path, idx(images), idx(labels))
 
-    def refuse(path: Path, mode: str) -> bytes:
+    def refuse(path: Path, *_: object) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,21 @@ def test_no_clock_on_the_wall_is_computed_with() -> None:
                 if name in {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "time.localtime", "time.gmtime"}:
                     found.add((str(file.relative_to(SOURCE)), name))
     assert not found
+
+
+def test_a_training_that_is_asked_to_end_keeps_its_last_step_and_says_what_to_do(tmp_path: Path) -> None:
+    asked = [sys.executable, "-m", "ballproof", "train", "--data", "digits", "--model", "mlp", "--method", "interval"]
+    asked += ["--eps", "0.02", "--epochs", "5000", "--threads", "1", "--device", "cpu", "--out", str(tmp_path / "a")]
+    with (tmp_path / "said").open("w") as words:
+        process = subprocess.Popen(asked, env={**os.environ, "PYTHONPATH": str(SOURCE)}, stdout=words, stderr=words)
+        try:
+            end = time.monotonic() + 90
+            while not (tmp_path / "a" / "log.jsonl").is_file() and time.monotonic() < end:
+                time.sleep(0.05)
+            process.terminate()
+            assert process.wait(30) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+            process.wait()
+    assert "go on with --resume" in (tmp_path / "said").read_text()
+    assert (tmp_path / "a" / "checkpoint.pt").is_file()

@@ -121,6 +121,17 @@ class Triangle:
         for relaxation in (operation.relax(*given, slope="adaptive"), operation.relax(*given, slope="parallel")):
             self.program.at_least(*self._line(node, operation, relaxation.lower, first, after))
             self.program.at_most(*self._line(node, operation, relaxation.upper, first, after))
+        self._sums(node, operation, after)
+
+    def _sums(self, node: Node, operation: Nonlinear, after: int) -> None:
+        """Rows for outputs that sum to one, where the operation knows of any."""
+        level = operation.level(torch.ones(1, 1, *node.shape, dtype=torch.float64))
+        if level is None:
+            return
+        kept = level.shape[2:]  # 1 along the axis of a sum
+        each = torch.eye(level.numel(), dtype=torch.float64).reshape(-1, *kept).expand(-1, *node.shape)
+        one = np.ones(len(each))
+        self.program.between(_placed(each.flatten(1), after, self.program.count), one, one)
 
     def _line(self, node: Node, operation: Nonlinear, line: Line, first: list[int], after: int) -> Rows:
         """The rows output - slopes · arguments, and the offsets."""

@@ -29,7 +29,7 @@ HELP = """Prove that a network's answer cannot change anywhere in a ball round i
 Example: ballproof certify digits-robust --data digits --eps 0.06 --limit 100
 """
 
-app = App(name="ballproof", help=HELP)
+app = App(name="ballproof", help=HELP, suppress_keyboard_interrupt=False)  # `main` says what to do next
 app.register_install_completion_command(help="Install completion for bash, zsh or fish.")
 for _command in (demo, train, attack, certify, radius, verify, check, vnncomp, models, report, smooth, serve, doctor):
     app.command(_command)

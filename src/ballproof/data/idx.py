@@ -24,7 +24,8 @@ def read_content(path: Path, source: str) -> bytes:
     try:
         return content_of(path, MOST_BYTES)
     except InputError as error:
-        raise InputError(f"{error}; get it again from {source}") from error
+        told = str(error).removeprefix(f"{path} ").removeprefix("cannot be read: ")
+        raise InputError(f"{path} cannot be read: {told}; get it again from {source}") from error
 
 
 def parse_idx(content: bytes, path: Path, source: str, axes: int) -> NDArray[np.uint8]:

@@ -38,14 +38,16 @@ def load_npz(path: Path, split: str) -> Dataset:
 def _arrays(path: Path) -> Arrays:
     if not path.is_file():
         raise InputError(f"no file {path}; make it with numpy.savez(path, inputs=..., labels=...)")
+    with path.open("rb") as file:
+        bare = file.read(6) == b"\x93NUMPY"
+    if bare:
+        raise InputError(f"{path} holds one bare array; make it with numpy.savez(path, inputs=..., labels=...)")
     try:
         with zipfile.ZipFile(path) as archive:
             return {info.filename.removesuffix(".npy"): _array(archive, info) for info in archive.infolist()}
     except MemoryError as error:
         raise InputError(f"{path} holds more than the memory") from error
     except Exception as error:  # what the readers of zip files and of NumPy raise is not written down anywhere
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path} is not a .npz file of plain arrays: {error}") from error
 
 
