@@ -49,13 +49,15 @@ class Interval:
     def intersect(self, other: Interval, where: str) -> Interval:
         """Encloses every value that both intervals enclose.
 
-        Ends that cross by no more than rounding (1e-4 of the size of the numbers in float32, 1e-9 in float64) are
-        swapped, which only widens; ends that cross further raise `SoundnessError`: the two cannot both be right.
+        Ends that cross by no more than rounding are swapped, which only widens: 1e-4 of the size of the numbers in float32,
+        1e-9 in float64, where a number counts for at least a tenth of the largest one, as sums cancel. Ends that cross further
+        raise `SoundnessError`: the two cannot both be right.
         """
         lower, upper = torch.maximum(self.lower, other.lower), torch.minimum(self.upper, other.upper)
         crossed = lower - upper
         if bool((crossed > 0).any()):
-            size = torch.maximum(lower.abs(), upper.abs()) + self.width + other.width + 1e-6
+            size = torch.maximum(lower.abs(), upper.abs())
+            size = size.clamp(min=0.1 * float(size.detach().amax())) + self.width + other.width + 1e-6
             tolerance = 1e-9 if lower.dtype == torch.float64 else 1e-4
             if bool((crossed > tolerance * size).any()):
                 raise SoundnessError(f"two proven intervals at `{where}` do not meet: gap {crossed.max().item():.3g}")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ballproof.bounds import margins, stopping
 from ballproof.bounds.race import Race, likely_side, racing, with_side
+from ballproof.data import load
 from ballproof.errors import SoundnessError
+from ballproof.networks.shipped import shipped_model
 from ballproof.operations.clamp import Clamp
 from ballproof.operations.leaky_relu import LeakyRelu
 from ballproof.operations.relu import Relu
 from ballproof.operations.sigmoid import Sigmoid
+from ballproof.problems import ball
 from ballproof.values import Interval
 
 
@@ -48,3 +52,17 @@ def test_a_contradiction_is_an_alarm() -> None:
     for sign in (1.0, -1.0):
         with pytest.raises(SoundnessError, match="do not meet"):
             with_side(known, torch.tensor([[sign]]).double(), torch.tensor([[2.0]]).double(), "here")
+
+
+def test_sums_that_cancel_at_points_raise_no_alarm() -> None:
+    """Balls of radius 0 beside wide ones: both ends of a neuron are one number, and its summands are much larger."""
+    data = load("digits", "test").subset(range(80, 100))
+    eps = torch.where(torch.arange(20) % 2 == 0, 0.0, 0.3)
+    region = ball("linf", data.inputs, eps, (0.0, 1.0))
+    found = margins(shipped_model("digits-robust"), region, data.labels, stopping("crown", 0.0))
+    with torch.no_grad():
+        outputs = shipped_model("digits-robust")(data.inputs[::2])
+    own = outputs.gather(1, data.labels[::2].unsqueeze(1))
+    others = outputs.scatter(1, data.labels[::2].unsqueeze(1), -torch.inf).amax(1)
+    exact = own.squeeze(1) - others
+    assert bool((found[::2].amin(1) <= exact + 1e-4).all()) and bool(((found[::2].amin(1) > 0) == (exact > 0)).all())

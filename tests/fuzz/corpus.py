@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from ballproof.certificate.checker.errors import NotModelledError, RefusedError
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from safetensors.torch import save
 
+from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker.network import read_network
+from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.point import check_file
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.writer import write_certificate

@@ -185,7 +185,8 @@ class Trainer:
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
         self._tick()
         if self.ranks.lead:
-            self._write({**row, "seconds": self.seconds})
+            with shielded():
+                self._write({**row, "seconds": self.seconds})
         self.ranks.wait()
 
     def _write(self, row: dict[str, Any]) -> None:
