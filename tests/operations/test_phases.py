@@ -38,6 +38,7 @@ def test_only_what_is_faster_goes_this_way() -> None:
     cotangent, weight = torch.randn(2, 3, 4, 4), torch.randn(3, 4, 2, 2)
     assert pays(cotangent, weight, (2, 2), (1, 1), 1)
     assert not pays(cotangent, weight, (1, 2), (1, 1), 1) and not pays(cotangent, weight, (2, 2), (2, 1), 1)
+    assert not pays(cotangent, weight.clone().requires_grad_(), (2, 2), (1, 1), 1)
     assert not pays(cotangent, weight, (2, 2), (1, 1), 3) and not pays(cotangent, torch.randn(3, 99, 2, 2), (2, 2), (1, 1), 1)
 
 
