@@ -8,6 +8,7 @@ import json
 import random
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -285,7 +286,7 @@ def damaged(content: bytes, draw: random.Random, words: tuple[bytes, ...], other
     if content[:2] == b"\x1f\x8b" and draw.random() < 0.8:
         try:
             return gzip.compress(damaged(gzip.decompress(content), draw, words), 1)
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, ValueError, zlib.error):
             pass
     if content[:2] == b"PK" and draw.random() < 0.8:
         return _rezipped(content, draw, words)

@@ -75,7 +75,7 @@ def test_another_example_another_norm_and_an_empty_input(page: Any) -> None:
     move(page, "index", 5)
     until(lambda: text(page, "label").startswith("labelled"), "its label")
     page.execute_script("const e = document.getElementById('norm'); e.value = 'l2'; e.dispatchEvent(new Event('change'));")
-    move(page, "eps", 30)
+    move(page, "eps", 75)
     until(lambda: text(page, "eps-told") == "0.03" and "Answer" in text(page, "verdict"), "L2 balls")
     page.find_element("id", "clear").click()
     until(lambda: text(page, "label") == "empty", "an empty input")

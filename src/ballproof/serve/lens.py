@@ -20,7 +20,7 @@ from ballproof.operations import Nonlinear
 from ballproof.operations.relu import Relu
 from ballproof.problems import ball, classified_as
 
-LARGEST = {"linf": 0.4, "l2": 1.0, "l1": 4.0}
+LARGEST = {"linf": 0.4, "l2": 0.4, "l1": 1.5}
 """The radii that the page offers, in the units of the data."""
 
 Told = dict[str, Any]
