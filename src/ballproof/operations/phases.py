@@ -18,7 +18,7 @@ Pair = tuple[int, ...]
 
 
 def pays(cotangent: Tensor, weight: Tensor, stride: Pair, dilation: Pair, groups: int) -> bool:
-    """Whether to go phase by phase: a stride, few channels, neither dilation nor groups, and no gradient, which is dearer so."""
+    """Whether to go phase by phase: a stride, few channels, neither dilation nor groups, and no gradient (dearer so)."""
     plain = cotangent.ndim == 4 and groups == 1 and set(dilation) == {1}
     learns = torch.is_grad_enabled() and (cotangent.requires_grad or weight.requires_grad)
     return plain and min(stride) > 1 and weight.shape[1] <= FEW and not learns
