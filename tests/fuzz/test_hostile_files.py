@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from corpus import FORMATS, REFUSALS, SPEC, damaged, dense, model
+from corpus import FORMATS, REFUSALS, SPEC, damaged, dense, model, picture
 from onnx import TensorProto, helper
 
 NODE, FLOAT = helper.make_node, np.float32
@@ -119,6 +119,9 @@ LOWERED = {
 }
 """Limits that are lowered so that their test is quick."""
 
+STRIPS = struct.pack("<HH", 273, 4)
+"""Where a TIFF says, as a whole number, at which bytes its rows begin."""
+
 HOSTILE = {
     "a constant of a terabyte": ("onnx", one("ConstantOfShape", "s", then=ADDED, s=whole(BIG, BIG)), "constant of shape"),
     "an expansion": ("onnx", one("Expand", "x", "s", s=whole(1, BIG, BIG, 2)), "expansion"),
@@ -174,6 +177,11 @@ HOSTILE = {
     "a dotted recipe": ("recipe", b"a" + b".a" * 20_000 + b"=1", "refused"),
     "a recipe of bytes": ("recipe", b"\xff\xfe", "no text"),
     "a table of bytes": ("instances", b"\xff\xfe", "no text"),
+    "strips of a picture at a fraction": (
+        "picture",
+        picture("tiff").replace(STRIPS, STRIPS[:2] + b"\x0b\x00"),
+        "cannot be read",
+    ),
     "a limit without an end": ("instances", b"a.onnx,b.vnnlib,inf\n", "line 1"),
 }
 

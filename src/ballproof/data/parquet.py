@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +96,10 @@ def decoded(content: bytes, mode: str, file: Path) -> NDArray[np.uint8]:
         return np.asarray(image.convert(mode))
 
 
+UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
+"""What Pillow's readers of formats raise on damaged files."""
+
+
 @contextmanager
 def opened(content: bytes, file: Path) -> Iterator[Image.Image]:
     """One image of 8 bits a channel as a viewer shows it, turned as its EXIF orientation says.
@@ -110,5 +115,5 @@ def opened(content: bytes, file: Path) -> Iterator[Image.Image]:
         if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
             raise ValueError("it has transparent pixels; put it on a background first")
         yield ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what the readers of formats raise
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise InputError(f"{file} holds an image that cannot be read: {error}") from error
