@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from corpus import FORMATS, REFUSALS, SPEC, damaged, dense, model, picture
+from corpus import FORMATS, REFUSALS, SECOND, SPEC, damaged, dense, model, picture
 from onnx import TensorProto, helper
 
 NODE, FLOAT = helper.make_node, np.float32
@@ -153,6 +153,11 @@ HOSTILE = {
         "vnnlib",
         (HEAD + "(assert (or " + f"(and {ors(10)})" * 9 + "))").encode(),
         "an assertion of more",
+    ),
+    "more inputs than memory": (
+        "vnnlib",
+        SECOND.replace("[1, 2]", "[1, 21474836482]", 1).encode(),
+        "more than 1,000,000 numbers",
     ),
     "boxes": ("vnnlib", BOXES.encode(), "boxes of 9 inputs"),
     "numbers of the checker": (

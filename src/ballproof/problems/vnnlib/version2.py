@@ -22,6 +22,9 @@ def version(text: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
+MOST_NUMBERS = 10**6
+"""Of all inputs, and of all outputs; every one becomes a variable, and a file of a few bytes may declare as many as it likes."""
+
 NUMBERS = ("Real", "real", "float16", "float32", "float64", "bfloat16")
 """The types that are read, all as real numbers."""
 
@@ -76,6 +79,8 @@ class Declarations:
             raise UnsupportedError(f"the type `{number}` of `{name}`; supported: {', '.join(NUMBERS)}")
         if name in self.tensors:
             raise InputError(f"`{name}` is declared twice")
+        if prod(shape) > MOST_NUMBERS - first:
+            raise UnsupportedError(f"`{name}` has the shape {list(shape)}: more than {MOST_NUMBERS:,} numbers")
         self.tensors[name] = Declared(self.networks[-1], name, kind, number, shape, first)
         return prod(shape)
 
