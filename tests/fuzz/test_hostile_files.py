@@ -182,6 +182,7 @@ HOSTILE = {
     "a dotted recipe": ("recipe", b"a" + b".a" * 20_000 + b"=1", "refused"),
     "a recipe of bytes": ("recipe", b"\xff\xfe", "no text"),
     "a table of bytes": ("instances", b"\xff\xfe", "no text"),
+    "a wall of pixels": ("picture", picture("gif")[:6] + b"\x08\xfe\x08\x08" + picture("gif")[10:], "65032 x 2056 pixels"),
     "strips of a picture at a fraction": (
         "picture",
         picture("tiff").replace(STRIPS, STRIPS[:2] + b"\x0b\x00"),

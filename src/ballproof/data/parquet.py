@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ def decoded(content: bytes, mode: str, file: Path) -> NDArray[np.uint8]:
         return np.asarray(image.convert(mode))
 
 
+MOST_PIXELS = 2**25
+"""Of an image: a hundred megabytes unpacked, which a file of a few bytes may promise."""
+
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
 """What Pillow's readers of formats raise on damaged files."""
 
@@ -109,7 +113,11 @@ def opened(content: bytes, file: Path) -> Iterator[Image.Image]:
     from PIL import Image, ImageOps
 
     try:
-        image: Image.Image = Image.open(BytesIO(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+            image: Image.Image = Image.open(BytesIO(content))
+        if image.width * image.height > MOST_PIXELS:
+            raise ValueError(f"it has {image.width} x {image.height} pixels, expected at most {MOST_PIXELS:,}")
         if image.mode not in EIGHT_BITS:
             raise ValueError(f"its mode is {image.mode}, expected one of 8 bits a channel")
         if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):

@@ -23,7 +23,7 @@ def version(text: str) -> tuple[int, int] | None:
 
 
 MOST_NUMBERS = 10**6
-"""Of all inputs, and of all outputs; every one becomes a variable, and a file of a few bytes may declare as many as it likes."""
+"""Of all inputs, and of all outputs: each becomes a variable, and a file of a few bytes may declare as many as it likes."""
 
 NUMBERS = ("Real", "real", "float16", "float32", "float64", "bfloat16")
 """The types that are read, all as real numbers."""
