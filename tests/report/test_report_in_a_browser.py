@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with chromedriver on the path (Debian: chromium-driver)"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium leaves its driver's pipes to the collector
-]
-QUIET = """headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update
-    disable-sync"""
+from chromium import MARKS, opened
+
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def browser(certified_page: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
     folder = tmp_path_factory.mktemp("page")
     (folder / "report.html").write_text(certified_page)
-    options = webdriver.ChromeOptions()
-    for flag in (*QUIET.split(), f"user-data-dir={folder / 'profile'}", "window-size=1400,1700"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    found.get((folder / "report.html").as_uri())
-    yield found
-    found.quit()
+    with opened((folder / "report.html").as_uri(), folder / "profile") as found:
+        yield found
 
 
 def media(browser: Any, **features: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -13,32 +12,19 @@ from typing import Any
 
 import pytest
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with chromedriver on the path (Debian: chromium-driver)"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium leaves its driver's pipes to the collector
-]
-QUIET = """headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update
-    disable-sync"""
+from chromium import MARKS, opened
+
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
     command = [sys.executable, "-m", "ballproof", "serve", "digits-robust", "--threads", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as server:
         assert server.stdout is not None
         url = next(word for word in server.stdout.readline().split() if word.startswith("http://"))
-        options = webdriver.ChromeOptions()
-        for flag in (*QUIET.split(), f"user-data-dir={tmp_path_factory.mktemp('profile')}", "window-size=1400,1700"):
-            options.add_argument(f"--{flag}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-        browser.get(url)
-        yield browser
-        browser.quit()
+        with opened(url, tmp_path_factory.mktemp("profile")) as browser:
+            yield browser
         server.terminate()
 
 
