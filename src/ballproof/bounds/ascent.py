@@ -148,7 +148,9 @@ def climb(walk: FreeBackward | FreeWindows, method: AlphaMethod, inner: bool) ->
 
 def uphill(free: list[Free], parameters: list[Tensor], values: Tensor, rate: float) -> None:
     """One step of all parameters towards larger values."""
-    found = iter(torch.autograd.grad(values, parameters, torch.ones_like(values), materialize_grads=True))
+    with torch.enable_grad():
+        total = values.sum()  # with a cotangent of its own torch would import a second's worth of modules
+    found = iter(torch.autograd.grad(total, parameters, materialize_grads=True))
     for own in free:
         own.learn(on=False)
         own.step([next(found) for _ in own.values], rate)
