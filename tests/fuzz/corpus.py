@@ -34,7 +34,8 @@ from ballproof.networks.onnx_file import read_onnx
 from ballproof.problems.vnnlib import read_vnnlib
 from ballproof.runs import Run
 from ballproof.train.checkpoint import load_state, read_weights
-from ballproof.train.config import make_config, read_recipe
+from ballproof.train.config import make_config
+from ballproof.train.recipe import read_recipe
 
 REFUSALS = (BallproofError, NotModelledError, RefusedError)
 """What a reader may raise; anything else is a finding."""

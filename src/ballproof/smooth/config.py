@@ -8,7 +8,8 @@ from typing import Any
 
 from ballproof.errors import InputError
 from ballproof.smooth.noise import Noise, named_noise
-from ballproof.train.config import TrainConfig, checked_keys
+from ballproof.train.checks import checked_keys
+from ballproof.train.config import TrainConfig
 
 SHARED = (
     *("data", "model", "epochs", "batch", "optimizer", "lr", "lr_milestones", "lr_factor", "momentum", "weight_decay"),

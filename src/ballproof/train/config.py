@@ -1,20 +1,15 @@
-"""What one training is: settings, and the recipes that ship with the package."""
+"""What one training is: its settings."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
-from importlib import resources
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from ballproof.bounds import METHODS
 from ballproof.errors import InputError
-from ballproof.files import text_of
 from ballproof.train.augment import AUGMENTS
+from ballproof.train.checks import checked_keys, of_kind, one_of, points_that_grow
 from ballproof.train.schedules import Points, Ramp, Steps
 
 PLAIN = ("standard", "pgd", "trades", "mmr")
@@ -43,28 +38,20 @@ TRAIN_METHODS = (*PLAIN, *ESTIMATED, *BETWEEN, *PROVEN)
 
 OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
 
-
 POSITIVE = (
     *("eps", "eps_start", "lr", "epochs", "batch", "validation", "eps_factor", "l1", "warm_up", "stability", "prune_below"),
-    *(
-        "walk_steps",
-        "walk_size",
-        "walk_factor",
-        "trades_beta",
-        "projections",
-        "symbols",
-        "mmr_weight",
-        "mmr_reach",
-        "taps_split",
-        "taps_scale",
-    ),
+    *("walk_steps", "walk_size", "walk_factor", "trades_beta", "projections", "symbols", "mmr_weight", "mmr_reach"),
+    *("taps_split", "taps_scale"),
 )
+"""Settings that are finite and at least 0."""
+
 SCHEDULED = (
     *("walk_steps", "walk_size", "walk_factor", "sabr_share", "expressive_alpha", "taps_scale", "trades_beta", "projections"),
     *("symbols", "mmr_weight", "mmr_reach", "mmr_share", "l1", "stability", "warm_up"),
 )
 """Settings of one step, which may change from epoch to epoch."""
 SHARES = ("sabr_share", "expressive_alpha", "crown_beta_start", "crown_beta_end", "kappa_start", "kappa_end", "mmr_share")
+"""Settings between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -155,15 +142,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for one in fields(self):
             if one.name != "schedule":
-                _of_kind(one.name, getattr(self, one.name), str(one.type))
-        _one_of("method", self.method, TRAIN_METHODS)
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("augment", self.augment, AUGMENTS)
-        _one_of("init", self.init, ("torch", "interval"))
-        _one_of("precision", self.precision, ("float32", "mixed"))
-        _one_of("norm", self.norm, ("linf", "l2", "l1"))
+                of_kind(one.name, getattr(self, one.name), str(one.type))
+        one_of("method", self.method, TRAIN_METHODS)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("augment", self.augment, AUGMENTS)
+        one_of("init", self.init, ("torch", "interval"))
+        one_of("precision", self.precision, ("float32", "mixed"))
+        one_of("norm", self.norm, ("linf", "l2", "l1"))
         if self.certify:
-            _one_of("certify", self.certify, tuple(METHODS))
+            one_of("certify", self.certify, tuple(METHODS))
         self._check_sizes()
         if self.batch < 1 or self.epochs < 1:
             raise InputError(f"`epochs` is {self.epochs} and `batch` is {self.batch}, expected at least 1 each")
@@ -187,8 +174,8 @@ class TrainConfig:
         if not isinstance(self.schedule, Mapping):
             raise InputError(f"`schedule` is {self.schedule!r}, expected a table of settings, each a list of [epoch, value]")
         for name, points in self.schedule.items():
-            _one_of("schedule", name, SCHEDULED)
-            _points(name, points)
+            one_of("schedule", name, SCHEDULED)
+            points_that_grow(name, points)
             for _, value in points:
                 changed: dict[str, Any] = {name: value}
                 replace(self, schedule={}, **changed)  # refuses what the setting itself would refuse
@@ -241,76 +228,3 @@ class TrainConfig:
 def make_config(settings: Mapping[str, Any], where: str) -> TrainConfig:
     """Settings from a mapping; an unknown key raises `InputError` with the nearest valid one."""
     return TrainConfig(**checked_keys(settings, {f.name for f in fields(TrainConfig)}, where))
-
-
-def checked_keys(settings: Mapping[str, Any], known: set[str], where: str) -> dict[str, Any]:
-    """The settings with tuples for lists; an unknown key raises `InputError` with the nearest valid one."""
-    for key in settings:
-        if key not in known:
-            near = get_close_matches(key, known, 1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            raise InputError(f"unknown key `{key}` in {where}{hint}")
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-
-
-def recipe_names(room: str = "train") -> list[str]:
-    """The recipes that ship with the package for `ballproof train`, or for another room's command."""
-    folder = resources.files("ballproof") / room / "recipes"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
-
-
-MOST_BYTES = 2**14
-"""Of a recipe, which has some hundreds."""
-
-
-def read_recipe(name: str, room: str = "train") -> dict[str, Any]:
-    """The settings in a recipe: a path to a TOML file, or the name of one that ships with the package."""
-    path = Path(name)
-    if not path.is_file() and name in recipe_names(room):
-        text = (resources.files("ballproof") / room / "recipes" / f"{name}.toml").read_text()
-    elif path.is_file():
-        text = text_of(path, MOST_BYTES)
-    else:
-        raise InputError(f"no recipe `{name}`: neither a file nor one of {', '.join(recipe_names(room))}")
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise InputError(f"recipe `{name}` is not TOML: {error}") from error
-
-
-KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "true or false"),
-    "str": ((str,), "a word"),
-}
-"""By a setting's annotation: what a value may be, and how that is told."""
-
-
-def _of_kind(name: str, value: Any, kind: str) -> None:
-    """kind: the annotation of the setting, one of `KINDS`, or `tuple[float, ...]`."""
-    several = kind.startswith("tuple")
-    types, told = KINDS["float" if several else kind]
-    values = value if several and isinstance(value, (tuple, list)) else [value]
-    right = all(isinstance(v, types) and (bool in types or not isinstance(v, bool)) for v in values)
-    if not right or (several and values is not value):
-        raise InputError(f"`{name}` is {value!r}, expected {'a list of numbers' if several else told}")
-
-
-def _points(name: str, points: Any) -> None:
-    """Refuses what is not a list of (epoch, value) with epochs that grow."""
-    lists = isinstance(points, (list, tuple)) and all(isinstance(p, (list, tuple)) and len(p) == 2 for p in points)
-    if not lists or not points:
-        raise InputError(f"`schedule.{name}` is {points!r}, expected a list of [epoch, value]")
-    epochs = [p[0] for p in points]
-    for epoch in epochs:
-        _of_kind(f"schedule.{name}", epoch, "float")
-    if not all(a < b for a, b in pairwise(epochs)) or not all(0 <= e < float("inf") for e in epochs):
-        raise InputError(f"`schedule.{name}` has epochs {epochs}, expected ones that grow from 0 or more")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        near = get_close_matches(value, allowed, 1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
-        raise InputError(f"`{name}` is {value!r}, expected one of {', '.join(allowed)}{hint}")
