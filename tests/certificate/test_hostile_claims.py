@@ -30,7 +30,7 @@ def claim(path: Path, x: str, unsafe: str, outputs: int = 1) -> Path:
 
 def proof(path: Path, net: Path, asked: Path, lines: str) -> Path:
     header = (
-        f'{{"format": "{FORMAT}", "version": 1, "network": "{read_network(net).sha256}", '
+        f'{{"format": "{FORMAT}", "version": 2, "network": "{read_network(net).sha256}", '
         f'"property": "{read_cases(asked)[1]}", "roots": 1, "semantics": "real"}}'
     )
     path.write_bytes(gzip.compress(f"{header}\nr 0\n{lines}\n".encode()))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -25,19 +25,20 @@ from ballproof.certificate.checker.rounded import Bounds, Planes
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.checker.tree import BATCH, clipped, refuted
 from ballproof.solve.inputs import FLOOR
+from ballproof.solve.strategy import FEW_INPUTS, MANY_INPUTS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 GAIN = 0.1
 """A clip is written where it takes off this share of some width; else it is not worth the check."""
 
-FEW_INPUTS, NEURONS = 12, 0.8
-"""Beyond so many inputs a proof by neurons is looked for first, for this share of the time."""
+NEURONS = 0.8
+"""The share of the time for a proof by neurons where halving an input tells something as well."""
 
 FLUSHED = 1.0
 """Seconds after which the lines that are known are written to the disk."""
 
-FIRST = 0.6
+FIRST = 0.8
 """The share of the time in which a proof for every float32 evaluation order is looked for; then one for real numbers."""
 
 
@@ -73,44 +74,53 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
     net = semantic(read_network(network), Arithmetic(deployed))
     cases, digest = read_cases(property_)
     found = roots(cases, net)
-    count, whole, told = 0, True, 0.0
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "network": net.sha256, "property": digest}
+    header |= {"roots": len(found), "semantics": "deployed" if deployed else "real"}
     with gzip.open(path, "wt", encoding="ascii", newline="\n", compresslevel=6) as file:
-        header: dict[str, Any] = {
-            "format": FORMAT,
-            "version": VERSION,
-            "network": net.sha256,
-            "property": digest,
-            "roots": len(found),
-        }
-        header["semantics"] = "deployed" if deployed else "real"
-        file.write(json.dumps(header) + "\n")
-        for number, root in enumerate(found):
-            file.write(f"r {number}\n")
-            for line in _lines(network, net, root, deployed, start + timeout):
-                if time.monotonic() > told + FLUSHED:  # what is on the disk says how far it came, whatever happens next
-                    file.flush()
-                    told = time.monotonic()
-                if not line:
-                    whole = False
-                    break
-                file.write(line + "\n")
-                count += 1
-            if not whole:
-                break
+        lines = _Lines(file, start + timeout)
+        lines.write(json.dumps(header))
+        whole = all(_proven(network, net, root, deployed, lines, number) for number, root in enumerate(found))
     seconds = time.monotonic() - start
-    return Written(whole, count, seconds, "" if whole else f"time: {timeout:g} s are over with boxes open")
+    return Written(whole, lines.count - 1, seconds, "" if whole else f"time: {timeout:g} s are over with boxes open")
 
 
-def _lines(path: Path, network: Network, root: Root, deployed: bool, until: float) -> Iterator[str]:
-    """The lines of one tree; an empty one where time is over."""
-    search = _Search(network, root, deployed, until)
-    if len(root.low) > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p":
-        from ballproof.certificate.by_neurons import neuron_lines
+class _Lines:
+    """A file whose lines are on the disk soon after they are written: they say how far it came, whatever happens next."""
 
-        if found := neuron_lines(network, root, Arithmetic(deployed), NEURONS * (until - time.monotonic()), path):
-            yield from found
-            return
-    yield from search.lines()
+    def __init__(self, file: TextIO, until: float) -> None:
+        self.file, self.until, self.told, self.count = file, until, 0.0, 0
+
+    def write(self, line: str) -> None:
+        self.file.write(line + "\n")
+        self.count += 1
+        if time.monotonic() > self.told + FLUSHED:
+            self.file.flush()
+            self.told = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        return self.until - time.monotonic()
+
+
+def _proven(path: Path, network: Network, root: Root, deployed: bool, lines: _Lines, number: int) -> bool:
+    """Whether a root is proven in time; its tree is written meanwhile."""
+    search, inputs = _Search(network, root, deployed, lines.until), len(root.low)
+    lines.write(f"r {number}")
+    if inputs > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p":
+        from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
+
+        if (graph := graph_of(network, path)) is not None:
+            share = NEURONS if inputs <= MANY_INPUTS else 1.0
+            before = lines.count
+            if proven_by_neurons(network, graph, root, Arithmetic(deployed), share * lines.left, lines.write):
+                return True
+            if lines.count > before and lines.left > 0:
+                lines.write("x")
+    for line in search.lines():
+        if not line:
+            return False
+        lines.write(line)
+    return True
 
 
 class _Search:

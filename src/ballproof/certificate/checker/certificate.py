@@ -20,7 +20,7 @@ from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.specification import Case, read_cases
 from ballproof.certificate.checker.tree import read_tree, replay
 
-FORMAT, VERSION = "ballproof certificate", 1
+FORMAT, VERSION = "ballproof certificate", 2
 
 MOST_WEIGHT = 2**1000
 MOST_LINES, MOST_EACH, LONGEST_LINE = 20_000_000, 16, 2**20
@@ -73,7 +73,7 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
     count = 0
     trees = _trees(lines, len(found))
     for root in found:
-        tree = read_tree(next(trees), len(root.low), root.question.count)
+        tree = read_tree(next(trees), len(root.low))
         count += len(tree)
         low, high, rows, offsets = map(arithmetic.number, (root.low, root.high, root.question.rows, root.question.offsets))
         try:

@@ -12,7 +12,7 @@ own. A clip is made anew here. So the lines can only fail to prove.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,26 +43,24 @@ class Tree:
         return len(self.kind) + sum(len(p) - 1 for p in self.proofs.values())
 
 
-def read_tree(lines: Iterable[str], inputs: int, groups: int) -> Tree:
+def read_tree(lines: Iterable[str], inputs: int) -> Tree:
     """The lines of one tree; raises `RefusedError` where they are no whole tree."""
     found: list[tuple[int, int, float]] = []
     others: list[int] = []
     waiting: list[tuple[int, float]] = []  # splits whose second half comes later, and what share of the box it is, by halves
     proofs: dict[int, list[str]] = {}
-    open_, leaves, share, told = True, 0, 1.0, 0.0  # leaves: of the proof by neurons that is being read
-    for line in lines:
+    open_, share, told = True, 1.0, 0.0
+    rest = iter(lines)
+    for line in rest:
         if not open_:
             raise RefusedError("a tree has more lines than boxes")
-        word, *rest = line.split() or [""]
-        if leaves or word in ("g", "n", "q"):
-            own = proofs.setdefault(len(found), [])
-            leaves += {"g": groups, "n": 2}.get(word, 0) - (1 if own else 0)
-            own.append(line)
-            if leaves:
+        if line.startswith("a"):
+            proofs[len(found)] = own = _proof(line, rest)
+            if own[-1] == "x":
                 continue
             found.append((NEURONS, 0, 0.0))
         else:
-            found.append(_decision(word, rest, inputs))
+            found.append(_decision(line, inputs))
         others.append(-1)
         if found[-1][0] in (SPLIT, CLIP):
             share /= 2
@@ -81,8 +79,17 @@ def read_tree(lines: Iterable[str], inputs: int, groups: int) -> Tree:
     return Tree(kind, axis, at, np.array(others), proofs)
 
 
-def _decision(word: str, rest: list[str], inputs: int) -> tuple[int, int, float]:
+def _proof(first: str, rest: Iterator[str]) -> list[str]:
+    """The lines of a proof by neurons, up to its last one, or as many as there are."""
+    own = [first]
+    while own[-1] not in ("e", "x") and (line := next(rest, None)) is not None:
+        own.append(line)
+    return own
+
+
+def _decision(line: str, inputs: int) -> tuple[int, int, float]:
     """What a line says of a box: kind, axis and place."""
+    word, *rest = line.split() or [""]
     if word == "p" and not rest:
         return PROVEN, 0, 0.0
     if word in ("s", "k") and len(rest) == 2:

@@ -1,0 +1,57 @@
+"""`verify_with_certificate`: a verdict whose proof is written by the search that found it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
+from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.writer import certificate_for
+from ballproof.solve.files import FileVerdict, verify_files
+from ballproof.solve.strategy import FEW_INPUTS
+
+LOOK = 0.3
+"""The share of the time in which a verdict is looked for without a proof that is written: attacks, and what is easy."""
+
+
+def verify_with_certificate(
+    path: Path, network: Path, property_: Path, timeout: float, engine: str = "auto"
+) -> tuple[FileVerdict, str]:
+    """The verdict, and what became of its certificate at `path`, in words that begin with `certificate` where there is one.
+
+    What is not decided soon is searched for in the checker's own arithmetic from the start, and every step that holds is
+    written: such a verdict comes with its proof. timeout: seconds, for both.
+    """
+    start = time.monotonic()
+    share = LOOK if engine == "auto" and _searched(network) else 1.0
+    found = verify_files(network, property_, share * timeout, engine)
+    if found.result == "sat" or (found.result != "unsat" and share == 1.0):
+        return found, f"no certificate: the result is {found.result}"
+    proof = _certificate(path, network, property_, timeout - (time.monotonic() - start))
+    if found.result != "unsat" and proof.startswith("certificate"):
+        return FileVerdict("unsat", "certificate", 0.0, time.monotonic() - start), proof
+    return found, proof
+
+
+def _searched(network: Path) -> bool:
+    """Whether the search that writes is as strong as the others for this network."""
+    from ballproof.certificate.by_neurons import graph_of
+
+    try:
+        net = read_network(network)
+        return net.nodes[0].size <= FEW_INPUTS or graph_of(net, network) is not None
+    except (NotModelledError, RefusedError):
+        return False
+
+
+def _certificate(path: Path, network: Path, property_: Path, seconds: float) -> str:
+    try:
+        written = certificate_for(path, network, property_, seconds)
+    except NotModelledError as error:
+        return f"no certificate: the checker has no rule for {error}"
+    except RefusedError as error:
+        return f"no certificate: {error}"
+    if not written.whole:
+        return f"no certificate: {written.reason}"
+    return f"certificate {written.reason}: {written.boxes} lines, {path.stat().st_size} bytes, {written.seconds:.1f} s"
