@@ -214,7 +214,7 @@ def test_the_checker_is_short() -> None:
     folder = Path(__file__).parents[2] / "src" / "ballproof" / "certificate"
     files = {f.stem: code_lines(f.read_text()) for f in [*(folder / "checker").glob("*.py"), folder / "check.py"]}
     assert sum(files[name] for name in CORE) < 790
-    assert sum(files.values()) < 1590
+    assert sum(files.values()) < 1600
 
 
 def code_lines(text: str) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
-from ballproof.certificate.checker.certificate import Root, semantic
+from ballproof.certificate.checker.certificate import Root
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.neurons import Question
 from ballproof.certificate.checker.operators import read_network
@@ -47,7 +47,7 @@ class Rigorous:
         seconds: float = 10.0,
     ) -> Rigorous:
         """For an ONNX file. Raises `NotModelledError` for layers that the checker has no rule for."""
-        return Rigorous(path, semantic(read_network(path), Arithmetic(deployed)), eps, clip, deployed, folder, seconds)
+        return Rigorous(path, read_network(path), eps, clip, deployed, folder, seconds)
 
     def proves(self, x: Array, labels: Array, index: list[int]) -> Array:
         """Whether the checker accepts a proof that no point of an example's ball has another class, `(n,) bool`.

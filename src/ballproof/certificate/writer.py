@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
-from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots, semantic
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds, Planes
@@ -54,8 +54,7 @@ class Written:
 
 def certificate_for(path: Path, network: Path, property_: Path, timeout: float) -> Written:
     """The strongest proof found in time, at `path`: for every float32 evaluation order, else for real numbers; else no file."""
-    both = not read_network(network).enclosed  # else float32 has no one value that a proof could be of
-    for deployed, share in ((True, FIRST), (False, 1.0)) if both else ((False, 1.0),):
+    for deployed, share in ((True, FIRST), (False, 1.0)):
         written = write_certificate(path, network, property_, share * timeout, deployed)
         if written.whole:
             check(path, network, property_, deployed)  # raises where it does not
@@ -71,7 +70,7 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
     deployed: prove it for every float32 evaluation order of the network.
     """
     start = time.monotonic()
-    net = semantic(read_network(network), Arithmetic(deployed))
+    net = read_network(network)
     cases, digest = read_cases(property_)
     found = roots(cases, net)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "network": net.sha256, "property": digest}

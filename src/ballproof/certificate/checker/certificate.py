@@ -67,7 +67,7 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
         if header.get(name) != wanted:
             raise RefusedError(f"the certificate is of another {name}: {str(header.get(name))[:16]}..., not {wanted[:16]}...")
     arithmetic = Arithmetic(deployed, exact)
-    found, net = roots(cases, net), semantic(net, arithmetic)
+    found, net = roots(cases, net), net.of(arithmetic)
     if type(header.get("roots")) is not int or header["roots"] != len(found):
         raise RefusedError(f"the certificate has {str(header.get('roots'))[:16]} trees, the property {len(found)} boxes")
     count = 0
@@ -86,18 +86,19 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
     return Checked(claim, net.sha256, digest, *told(net, arithmetic), len(found), count)
 
 
-def semantic(network: Network, arithmetic: Arithmetic) -> Network:
-    """The network in this arithmetic. Raises `NotModelledError` where float32 has no one value for an operation."""
-    if arithmetic.deployed and network.enclosed:
-        raise NotModelledError(f"float32 values of {', '.join(network.enclosed)}, which no standard fixes")
-    return network.of(arithmetic)
-
-
 def told(network: Network, arithmetic: Arithmetic) -> tuple[str, str]:
     """Semantics and arithmetic in words."""
     curves = sorted({n.kind for n in network.nodes if n.kind in CURVES} | {"roots" for n in network.nodes if n.rooted})
     enclosed = f", {', '.join(curves)} by rational enclosures" if arithmetic.exact and curves else ""
-    return "real numbers" + " and every float32 evaluation order" * arithmetic.deployed, f"{arithmetic}{enclosed}"
+    semantics = "real numbers" + " and every float32 evaluation order" * arithmetic.deployed
+    return f"{semantics}{assumption(network, arithmetic)}", f"{arithmetic}{enclosed}"
+
+
+def assumption(network: Network, arithmetic: Arithmetic) -> str:
+    """What is taken of float32 on trust, in words; empty where nothing is."""
+    names = ", ".join(network.assumed) if arithmetic.deployed else ""
+    near = "within 2^-20 (1 + their size) of the function, and n 2^-24 more for sums of n"
+    return f" (assuming that float32 values of {names} are {near})" if names else ""
 
 
 def roots(cases: list[Case], network: Network) -> list[Root]:
