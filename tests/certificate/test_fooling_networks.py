@@ -25,7 +25,7 @@ def one_line(path: Path, net: Path, claim: Path) -> Path:
         f'{{"format": "{FORMAT}", "version": 2, "network": "{read_network(net).sha256}", '
         f'"property": "{read_cases(claim)[1]}", "roots": 1, "semantics": "real"}}'
     )
-    path.write_bytes(gzip.compress(f"{header}\nr 0\np\n".encode()))
+    path.write_bytes(gzip.compress(f"{header}\nr 0\np 0\n".encode()))
     return path
 
 

@@ -102,7 +102,7 @@ def test_a_file_that_unpacks_to_more_than_a_proof_can_be_is_refused(tmp_path: Pa
     claim = write_property(tmp_path / "p.vnnlib", np.zeros(2), np.ones(2), 2, "(<= Y_0 -100)")
     assert write_certificate(tmp_path / "c.gz", net, claim, 10).whole
     text = gzip.decompress((tmp_path / "c.gz").read_bytes())
-    for more in (b"s 0 0x0p+0\n" * 200_000, b"p\n" * 10**6, b"9" * 10**6):
-        (tmp_path / "c.gz").write_bytes(gzip.compress(text.replace(b"p\n", b"") + more))
+    for more in (b"s 0 0 0x0p+0\n" * 200_000, b"p 0\n" * 10**6, b"9" * 10**6):
+        (tmp_path / "c.gz").write_bytes(gzip.compress(text.replace(b"p 0\n", b"") + more))
         with pytest.raises(RefusedError, match=r"cut short|too long|short ones|open|more lines|begins no line"):
             check(tmp_path / "c.gz", net, claim)

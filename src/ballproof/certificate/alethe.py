@@ -74,7 +74,7 @@ def in_depth(lines: list[str]) -> Iterator[str]:
     """The lines of splits and leaves of a proof in depth-first order, group by group and the lower half first, without their
     cells."""
     said, children, roots_, count = dict[int, str](), dict[int, int](), dict[int, int](), 0
-    for word, *rest in map(str.split, lines[:-1]):
+    for word, *rest in map(str.split, lines):
         if word == "a":
             roots_[int(rest[0])], count = count, count + 1
             continue

@@ -60,12 +60,9 @@ def proven_by_neurons(
     try:
         bounds = Bounds(network, root.low[None], root.high[None], arithmetic)
         search = _Written(bounds, graph, root, clock, emit, narrow)
-        whole = search.run(clock).proven
+        return search.run(clock).proven
     except RefusedError:  # numbers overflow on the whole box
         return False
-    if whole:
-        emit("e")
-    return whole
 
 
 def graph_of(network: Network, path: Path | None) -> Graph | None:

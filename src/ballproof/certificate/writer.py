@@ -1,7 +1,7 @@
 """A proof by boxes that the checker accepts, searched for with the checker's own bounds.
 
 The search is that of the engine `inputs`, made anew in the checker's arithmetic: every line that is written has been
-proven with all rounding errors taken off. Lines are streamed in depth-first order; an interrupted run leaves a partial proof,
+proven with all rounding errors taken off. Lines are streamed as boxes are decided; an interrupted run leaves a partial proof,
 which the checker calls partial.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,6 +27,8 @@ from ballproof.solve.inputs import FLOOR
 from ballproof.solve.strategy import FEW_INPUTS, MANY_INPUTS
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Decided = tuple[str, str, list[tuple[Array, Array]]]
+"""The word of a box's line, where it is cut, and its halves."""
 
 GAIN = 0.1
 """A clip is written where it takes off this share of some width; else it is not worth the check."""
@@ -103,56 +104,44 @@ class _Lines:
 
 def _proven(path: Path, network: Network, root: Root, deployed: bool, lines: _Lines, number: int) -> bool:
     """Whether a root is proven in time; its tree is written meanwhile."""
-    search, inputs = _Search(network, root, deployed, lines.until), len(root.low)
+    search, inputs = _Search(network, root, deployed), len(root.low)
     lines.write(f"r {number}")
     if inputs > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p":
         from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
 
         if (graph := graph_of(network, path)) is not None:
             share = NEURONS if inputs <= MANY_INPUTS else 1.0
-            before = lines.count
+            lines.write("g 0")
             if proven_by_neurons(network, graph, root, Arithmetic(deployed), share * lines.left, lines.write):
+                lines.write("e")
                 return True
-            if lines.count > before and lines.left > 0:
-                lines.write("x")
-    for line in search.lines():
-        if not line:
-            return False
-        lines.write(line)
-    return True
+            if lines.left <= 0:
+                return False
+            lines.write("x")
+    return search.run(lines)
 
 
 class _Search:
-    """One root. Boxes are decided many at a time, and told in depth-first order as soon as all before them are."""
+    """One root by boxes, many at a time."""
 
-    def __init__(self, network: Network, root: Root, deployed: bool, until: float) -> None:
-        self.network, self.root, self.deployed, self.until = network, root, deployed, until
+    def __init__(self, network: Network, root: Root, deployed: bool) -> None:
+        self.network, self.root, self.deployed = network, root, deployed
 
-    def lines(self) -> Iterator[str]:
-        """The lines of the tree; an empty one where time is over."""
-        words: list[str] = [""]
-        children: list[list[int]] = [[]]
-        stack = [(0, self.root.low, self.root.high)]
-        waiting = [0]
+    def run(self, lines: _Lines) -> bool:
+        """Whether all boxes are proven in time; a line for each."""
+        stack, count = [(0, self.root.low, self.root.high)], 1
         while stack:
-            if time.monotonic() > self.until:
-                yield ""
-                return
+            if lines.left < 0:
+                return False
             batch, stack = stack[-BATCH:], stack[:-BATCH]
-            for (place, _, _), step in zip(batch, self.decided(batch), strict=True):
-                words[place] = step[0]
-                for low, high in reversed(step[1]):  # the lower half comes first in the file, so it is decided first
-                    children[place].append(len(words))
-                    words.append("")
-                    children.append([])
-                    stack.append((len(words) - 1, low, high))
-            while waiting and words[waiting[-1]]:
-                place = waiting.pop()
-                yield words[place]
-                waiting += children[place]
+            for (place, _, _), (word, where, halves) in zip(batch, self.decided(batch), strict=True):
+                lines.write(f"{word} {place} {where}".rstrip())
+                stack += [(count + k, *half) for k, half in enumerate(halves)]
+                count += len(halves)
+        return True
 
-    def decided(self, batch: list[tuple[int, Array, Array]]) -> list[tuple[str, list[tuple[Array, Array]]]]:
-        """Of each box its line, and the boxes that it leaves."""
+    def decided(self, batch: list[tuple[int, Array, Array]]) -> list[Decided]:
+        """What becomes of each box."""
         low, high = np.stack([b[1] for b in batch]), np.stack([b[2] for b in batch])
         question = self.root.question
         arithmetic = Arithmetic(self.deployed)
@@ -165,10 +154,10 @@ class _Search:
         ends = clipped(low, high, planes, question, arithmetic)
         gain = _gain(high - low, ends[1] - ends[0])
         weight = _weight(planes, refuted(planes.least, question), question.groups)
-        found: list[tuple[str, list[tuple[Array, Array]]]] = []
+        found: list[Decided] = []
         for i in range(len(batch)):
             if ends[2][i]:
-                found.append(("p", []))
+                found.append(("p", "", []))
             elif gain[i] > GAIN:
                 found.append(_halved("k", ends[0][i], ends[1][i], weight[i]))
             else:
@@ -189,7 +178,7 @@ def _weight(planes: Planes, gone: Array, groups: Array) -> Array:
     return found
 
 
-def _halved(word: str, low: Array, high: Array, weight: Array) -> tuple[str, list[tuple[Array, Array]]]:
+def _halved(word: str, low: Array, high: Array, weight: Array) -> Decided:
     """Along the input on which the rows depend most; the place needs no more than the digits of float32."""
     score = (weight + FLOOR * weight.max() + 1e-12) * (high - low)
     axis = int(score.argmax())
@@ -197,4 +186,4 @@ def _halved(word: str, low: Array, high: Array, weight: Array) -> tuple[str, lis
     at = at if low[axis] < at < high[axis] else float((low[axis] + high[axis]) / 2)
     below, above = high.copy(), low.copy()
     below[axis] = above[axis] = at
-    return f"{word} {axis} {at.hex()}", [(low, below), (above, high)]
+    return word, f"{axis} {at.hex()}", [(low, below), (above, high)]

@@ -1,4 +1,4 @@
-"""Proofs that split neurons: the lines of a box from the first of these on, up to `e`.
+"""Proofs that split neurons: the lines of a box from `g` on, up to `e` or `x`.
 
     a GROUP                 a new cell: the whole box, where no row of this group is positive; others of the group are dropped
     n CELL BEND UNIT        two new cells: the argument of this unit of rectifier number BEND is <= 0, and >= 0
@@ -18,7 +18,6 @@ follow each other in a cell and are of one rectifier do not use each other. Any 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -197,20 +196,16 @@ class Cells:
             raise RefusedError("slopes of another number of units, or outside of 0 to 1")
         return found
 
+    def finish(self) -> None:
+        """Raises `RefusedError` unless all cells are proven, those of every group."""
+        self.settle()
+        if self.left:
+            raise RefusedError(f"a proof by neurons ends with {100 * self.left:.4g} % of its box open")
+
     def unit(self, bend: str, unit: str) -> tuple[int, int]:
         """Numbers of a rectifier and of one of its units."""
         found = index(bend, len(self.whole))
         return found, index(unit, self.whole[found][0].size)
-
-
-def prove(bounds: Bounds, text: Sequence[str], question: Question) -> None:
-    """Raises `RefusedError` unless the lines prove that some row of each group is positive all over the one box."""
-    cells, ended = Cells(bounds, question), text[-1:] == ["e"]
-    for line in text[: len(text) - ended]:
-        cells.read(line)
-    cells.settle()
-    if cells.left or not ended:
-        raise RefusedError(f"the proof is partial: {100 * cells.left:.4g} % of a box are open, counted by halves of splits")
 
 
 def values(bounds: Bounds, question: Question, queries: list[Query]) -> Array:
