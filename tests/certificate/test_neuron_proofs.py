@@ -123,13 +123,13 @@ def test_any_slopes_and_multipliers_give_values_below_the_truth(tmp_path: Path, 
     claim = write_property(tmp_path / "p.vnnlib", np.full(3, -1.0), np.full(3, 1.0), 2, "(and (<= Y_0 0.25) (>= Y_1 -0.5))")
     (root,) = roots(read_cases(claim)[0], net)
     rng, tested, narrowed = np.random.default_rng(3), 0, 0
-    points = [p.astype(np.float32) for p in rng.uniform(-1, 1, (120, 3))]
+    points = [p.astype(np.float32) for p in np.clip(rng.uniform(-1.5, 1.5, (160, 3)), -1, 1)]
     runs = [_trace(layers, x, rng if deployed else None) for x in points]
     runs = [r for r in runs if r[2][0] <= 0.25 and r[2][1] >= -0.5]
     assert len(runs) > 10
     for fractions in (False, True):
         bounds, question = _bounds(net, root, Arithmetic(deployed, fractions))
-        for _ in range(15 if fractions else 40):
+        for _ in range(15 if fractions else 60):
             cells = Cells(bounds, question)
             cells.read("a 0")
             for _ in range(6):
@@ -168,8 +168,8 @@ def _bounds(net, root, arithmetic):  # type: ignore[no-untyped-def]
 
 def _random_words(rng: np.random.Generator) -> str:
     mix = ",".join(float(v).hex() for v in rng.random(2) * rng.choice([0, 0.1, 1]))
-    slopes = ["".join(chr(48 + int(v)) for v in rng.integers(0, 65, 6)) if rng.random() < 0.8 else "-" for _ in range(2)]
-    size = 10.0 ** rng.integers(-3, 2)
+    slopes = ["".join(chr(48 + int(v)) for v in rng.integers(0, 65, 6)) if rng.random() < 0.5 else "-" for _ in range(2)]
+    size = 10.0 ** rng.integers(-5, 1)
     pairs = [f"{rng.integers(2)} {u} {float(size * rng.normal()).hex()}" for u in rng.permutation(6)[: rng.integers(4)]]
     return " ".join([mix, *slopes, *pairs])
 
@@ -224,6 +224,26 @@ def test_lines_that_are_no_proof_are_refused_by_name(tmp_path: Path, proof: tupl
     ):
         with pytest.raises(RefusedError, match=reason):
             read(Cells(bounds, root.question), text)
+
+
+def test_cells_whose_share_of_the_box_underflows_are_open(tmp_path: Path) -> None:
+    """Of `1 - 2 Relu(x) > 0`, false for large x, all is proven but one cell after 1,200 splits, the one with x >= 0."""
+    layers = [(np.full((1, 1), w, np.float32), np.full(1, b, np.float32)) for w, b in ((1, 0), (-2, 1))]
+    net = read_network(write_dense(tmp_path / "net.onnx", layers))
+    claim = write_property(tmp_path / "p.vnnlib", -np.ones(1), np.ones(1), 1, "(<= Y_0 0)")
+    (root,) = roots(read_cases(claim)[0], net)
+    cells = Cells(Bounds(net, root.low[None], root.high[None], Arithmetic()), root.question)
+    cells.read("a 0")
+    cell = 0
+    for _ in range(1200):
+        first = cells.count
+        cells.read(f"n {cell} 0 0")
+        cells.read(f"q {first} 0x1p+0 -")
+        cell = first + 1
+    cells.settle()
+    assert list(cells.open) == [cell] and cells.left == 0
+    with pytest.raises(RefusedError, match="of its box open"):
+        cells.finish()
 
 
 def test_an_interval_is_of_its_own_cell_alone(tmp_path: Path, proof: tuple[Path, Path, list[str]]) -> None:

@@ -199,7 +199,7 @@ class Cells:
     def finish(self) -> None:
         """Raises `RefusedError` unless all cells are proven, those of every group."""
         self.settle()
-        if self.left:
+        if self.open or len(set(self.begun)) < self.question.count:  # not their shares, which underflow
             raise RefusedError(f"a proof by neurons ends with {100 * self.left:.4g} % of its box open")
 
     def unit(self, bend: str, unit: str) -> tuple[int, int]:
