@@ -235,10 +235,10 @@ def test_cells_whose_share_of_the_box_underflows_are_open(tmp_path: Path) -> Non
     cells = Cells(Bounds(net, root.low[None], root.high[None], Arithmetic()), root.question)
     cells.read("a 0")
     cell = 0
-    for _ in range(1200):
+    for k in range(1200):
         first = cells.count
         cells.read(f"n {cell} 0 0")
-        cells.read(f"q {first} 0x1p+0 -")
+        cells.read(f"q {first} 0x1p+0 -" + " 0 0 0x1p+1" * (k > 0))
         cell = first + 1
     cells.settle()
     assert list(cells.open) == [cell] and cells.left == 0
