@@ -19,13 +19,14 @@ from torch import Tensor
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import Root
-from ballproof.certificate.checker.network import Network
+from ballproof.certificate.checker.network import Network, Part
 from ballproof.certificate.checker.neurons import BATCH, FIRST, LEVELS, Cells, Query, values
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.graph import Graph, Node
 from ballproof.graph.prune import without_units
 from ballproof.networks.onnx_file import read_onnx
-from ballproof.operations import Nonlinear, Role
+from ballproof.operations import Nonlinear, Operation, Role
+from ballproof.operations.arithmetic import Add
 from ballproof.operations.linear import Linear
 from ballproof.operations.relu import Relu
 from ballproof.problems import Box, Property
@@ -40,7 +41,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Emit = Callable[[str], None]
 
 LARGEST = 2**24
-"""Numbers of one layer as a matrix; 128 MiB."""
+"""Numbers of all layers as matrices; 128 MiB."""
 
 GUARD, DIGITS = 1.25, 1e-7
 """What a leaf has to prove beyond zero: this share of what float32 costs the rows at the root, and of the rows themselves."""
@@ -68,9 +69,9 @@ def proven_by_neurons(
 def graph_of(network: Network, path: Path | None) -> Graph | None:
     """The checker's network as a graph that neurons can be split in; None where it has none with the checker's rectifiers.
 
-    path: of the file, whose own graph is taken where the network is no chain of layers that are small enough as matrices.
+    path: of the file, whose own graph is taken where the layers are too large as matrices.
     """
-    return chain(network) or (None if path is None else own_graph(network, path))
+    return in_matrices(network) or (None if path is None else own_graph(network, path))
 
 
 def own_graph(network: Network, path: Path) -> Graph | None:
@@ -82,35 +83,62 @@ def own_graph(network: Network, path: Path) -> Graph | None:
     return graph if fits and all(n.kind in ("input", "affine", "Relu") for n in network.nodes) else None
 
 
-def chain(network: Network) -> Graph | None:
-    """The checker's network as a graph of matrices, node by node; None where it is no chain or too large."""
-    nodes, given = [Node("0", None, (), (network.nodes[0].size,), Role.INPUT)], {}
-    for place, node in enumerate(network.nodes[1:], 1):
-        sources = {p.source for p in node.parts}
-        if (
-            sources != {place - 1}
-            or node.kind not in ("affine", "Relu")
-            or (node.kind == "Relu" and not _whole(node.take, network.nodes[place - 1].size))
-        ):
-            return None
-        if node.kind == "Relu":
-            nodes.append(Node(str(place), Relu(), (str(place - 1),), (node.size,), Role.NONLINEAR))
-            continue
-        if node.size * network.nodes[place - 1].size > LARGEST:
-            return None
-        matrix = sum(p.rows(np.arange(node.size)) for p in node.parts)
-        for name, value in (("weight", matrix), ("bias", node.bias)):
-            given[f"{place}.{name}"] = torch.from_numpy(np.array(value))
-            nodes.append(Node(f"{place}.{name}", None, (), tuple(given[f"{place}.{name}"].shape), Role.CONSTANT))
-        inputs = (str(place - 1), f"{place}.weight", f"{place}.bias")
-        nodes.append(Node(str(place), Linear(), inputs, (node.size,), Role.AFFINE))
-    if network.output.node != len(network.nodes) - 1 or not _whole(network.output.index.ravel(), network.nodes[-1].size):
+def in_matrices(network: Network) -> Graph | None:
+    """The checker's network as a graph of matrices, node by node; None where it bends otherwise or is too large."""
+    nodes = network.nodes
+    size = sum(n.size * p.size for n in nodes if n.kind == "affine" for p in n.parts)
+    if any(n.kind not in ("input", "affine", "Relu") for n in nodes) or size > LARGEST:
         return None
-    return Graph(tuple(nodes), "0", str(len(network.nodes) - 1), given)
+    made = _Matrices(nodes[0].size)
+    for place, node in enumerate(nodes[1:], 1):
+        if node.kind == "Relu":
+            source = made.names[node.parts[0].source]
+            made.add(f"{place}", Relu(), (made.taken(f"{place}.argument", source, node.take, node.parts[0].size),), node.size)
+        else:
+            made.affine(f"{place}", node.parts, node.bias)
+        made.names.append(f"{place}")
+    view = network.output
+    return made.graph(made.taken("output", made.names[view.node], view.index.ravel(), nodes[view.node].size))
 
 
-def _whole(take: Array, size: int) -> bool:
-    return len(take) == size and bool((take == np.arange(size)).all())
+class _Matrices:
+    """A graph that is being made."""
+
+    def __init__(self, inputs: int) -> None:
+        self.nodes, self.names = [Node("0", None, (), (inputs,), Role.INPUT)], ["0"]
+        self.given: dict[str, Tensor] = {}
+
+    def graph(self, output: str) -> Graph:
+        return Graph(tuple(self.nodes), "0", output, self.given)
+
+    def add(self, name: str, operation: Operation, inputs: tuple[str, ...], size: int) -> str:
+        role = Role.NONLINEAR if isinstance(operation, Nonlinear) else Role.AFFINE
+        self.nodes.append(Node(name, operation, inputs, (size,), role))
+        return name
+
+    def linear(self, name: str, source: str, matrix: Array, bias: Array) -> str:
+        for end, value in (("weight", matrix), ("bias", bias)):
+            self.given[f"{name}.{end}"] = torch.from_numpy(np.array(value, np.float64))
+            self.nodes.append(Node(f"{name}.{end}", None, (), tuple(value.shape), Role.CONSTANT))
+        return self.add(name, Linear(), (source, f"{name}.weight", f"{name}.bias"), len(matrix))
+
+    def affine(self, name: str, parts: tuple[Part, ...], bias: Array) -> None:
+        """The sum of the parts and the bias, one matrix for each source."""
+        every, matrices = np.arange(len(bias)), dict[int, Array]()
+        for part in parts:
+            matrices[part.source] = matrices.get(part.source, 0) + part.rows(every)
+        total = ""
+        for k, (source, matrix) in enumerate(matrices.items()):
+            own = name if len(matrices) == 1 else f"{name}.{k}"
+            found = self.linear(own, self.names[source], matrix, 0 * bias if k else bias)
+            last = k == len(matrices) - 1
+            total = self.add(name if last else f"{name}.to{k}", Add(), (total, found), len(bias)) if total else found
+
+    def taken(self, name: str, source: str, take: Array, size: int) -> str:
+        """These numbers of a node."""
+        if len(take) == size and bool((take == np.arange(size)).all()):
+            return source
+        return self.linear(name, source, (take[:, None] == np.arange(size)).astype(np.float64), np.zeros(len(take)))
 
 
 class _Written(NeuronSplitting):
