@@ -12,9 +12,10 @@ import pytest
 from onnx import helper
 
 from ballproof.certificate.check import main
-from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
+from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import check
 from ballproof.certificate.checker.curves import CURVES, STEPS, enclosed
+from ballproof.certificate.rigorous import Rigorous
 from ballproof.certificate.writer import certificate_for, write_certificate
 from oracles.onnx_nets import write_nodes, write_property
 
@@ -125,6 +126,10 @@ def test_smooth_networks_are_proven_for_real_numbers_and_the_output_says_how(
     assert write_certificate(tmp_path / "c.gz", net, claim, 20).whole
     found = check(tmp_path / "c.gz", net, claim, exact=True)
     assert found.arithmetic.endswith("Sigmoid by rational enclosures") and "assuming" not in found.semantics
-    assert certificate_for(tmp_path / "c.gz", net, claim, 20).reason == "for every float32 evaluation order"
+    told = certificate_for(tmp_path / "c.gz", net, claim, 20).reason
+    assert told.startswith("for every float32 evaluation order (assuming that float32 values of Sigmoid")
+    Rigorous.of(net, 0.1, None)
+    with pytest.raises(NotModelledError, match="Sigmoid, which no standard"):  # a table has no room for an assumption
+        Rigorous.of(net, 0.1, None, deployed=True)
     assert main([str(tmp_path / "c.gz"), str(net), str(claim), "--deployed"]) == 0
     assert "assuming that float32 values of Sigmoid are within 2^-20" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
+from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import Root
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.neurons import Question
@@ -46,8 +46,12 @@ class Rigorous:
         folder: Path | None = None,
         seconds: float = 10.0,
     ) -> Rigorous:
-        """For an ONNX file. Raises `NotModelledError` for layers that the checker has no rule for."""
-        return Rigorous(path, read_network(path), eps, clip, deployed, folder, seconds)
+        """For an ONNX file. Raises `NotModelledError` for layers that the checker has no rule for; deployed: for functions too
+        whose float32 values would have to be assumed."""
+        network = read_network(path)
+        if deployed and network.assumed:
+            raise NotModelledError(f"float32 values of {', '.join(network.assumed)}, which no standard fixes")
+        return Rigorous(path, network, eps, clip, deployed, folder, seconds)
 
     def proves(self, x: Array, labels: Array, index: list[int]) -> Array:
         """Whether the checker accepts a proof that no point of an example's ball has another class, `(n,) bool`.

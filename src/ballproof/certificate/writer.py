@@ -58,8 +58,8 @@ def certificate_for(path: Path, network: Path, property_: Path, timeout: float) 
     for deployed, share in ((True, FIRST), (False, 1.0)):
         written = write_certificate(path, network, property_, share * timeout, deployed)
         if written.whole:
-            check(path, network, property_, deployed)  # raises where it does not
-            return replace(written, reason="for every float32 evaluation order" if deployed else "for real numbers")
+            found = check(path, network, property_, deployed)  # raises where it does not
+            return replace(written, reason=f"for {found.semantics.removeprefix('real numbers and ')}")
         timeout -= written.seconds
     path.unlink()
     return written
