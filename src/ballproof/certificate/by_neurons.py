@@ -62,7 +62,7 @@ def proven_by_neurons(
         bounds = Bounds(network, root.low[None], root.high[None], arithmetic)
         search = _Written(bounds, graph, root, clock, emit, narrow)
         return search.run(clock).proven
-    except RefusedError:  # numbers overflow on the whole box
+    except RefusedError:  # numbers overflow on the whole box, or too many parts of it are open
         return False
 
 
@@ -255,8 +255,7 @@ class _Told(Violated):
         found, empty, gain = super().run(leaves, losses, cuts, clock)
         for i, cell in enumerate(leaves.cell.tolist()):
             self.search.checked.open[cell].narrow()
-            if empty[i] or self.search.checked.open[cell].empty:
-                empty[i] = True
+            if empty[i]:  # ends cross by more than rounding
                 self.search._close(cell, "")
         return found, empty, gain
 
