@@ -34,6 +34,6 @@ def test_a_false_claim_gets_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found, proof = verify_with_certificate(tmp_path / "c.gz", *files, 60)
     assert found.result == "sat" and found.witness is not None and proof == "no certificate: the result is sat"
     monkeypatch.setattr(verified, "LOOK", 1e-9)
-    found, proof = verify_with_certificate(tmp_path / "c.gz", *files, 1)
-    assert found.result in ("timeout", "unknown") and proof.startswith("no certificate: time")
+    found, proof = verify_with_certificate(tmp_path / "c.gz", *files, 20)
+    assert found.result == "sat" and found.witness is not None and "a point of the box violates" in proof
     assert not (tmp_path / "c.gz").exists()

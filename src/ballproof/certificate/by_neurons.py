@@ -50,20 +50,26 @@ TRIES = 4
 """How often a leaf without a neuron to split gets ever more steps."""
 
 
+class ViolatedError(RefusedError):
+    """There is nothing to prove."""
+
+
 def proven_by_neurons(
     network: Network, graph: Graph, root: Root, arithmetic: Arithmetic, seconds: float, emit: Emit, narrow: bool = True
 ) -> bool:
     """Whether a proof of this box that the checker accepts was found in time; its lines are emitted during the search.
 
-    narrow: with intervals of parts of the box; else splits alone.
+    narrow: with intervals of parts of the box; else splits alone. Raises `ViolatedError` where a point violates the property.
     """
     clock = Clock(seconds)
     try:
         bounds = Bounds(network, root.low[None], root.high[None], arithmetic)
-        search = _Written(bounds, graph, root, clock, emit, narrow)
-        return search.run(clock).proven
+        answer = _Written(bounds, graph, root, clock, emit, narrow).run(clock)
     except RefusedError:  # numbers overflow on the whole box, or too many parts of it are open
         return False
+    if answer.counterexample is not None:
+        raise ViolatedError("a point of the box violates the property in double precision")
+    return answer.proven
 
 
 def graph_of(network: Network, path: Path | None) -> Graph | None:
@@ -156,7 +162,13 @@ class _Written(NeuronSplitting):
         ends = torch.from_numpy(root.question.offsets - _guard(bounds, root))[None]
         groups = tuple(int(g) for g in root.question.groups)
         region = Box(*(torch.from_numpy(e).reshape(1, *graph.input_shape) for e in (root.low, root.high)))
-        super().__init__(Task(graph, region, Property(rows, ends, groups), lambda points: None, clock), known)
+        asked = Property(rows, torch.from_numpy(root.question.offsets)[None], groups)
+
+        def confirm(points: Tensor) -> Tensor | None:
+            bad = asked.violated(graph(points)).nonzero().flatten()
+            return points[bad[0]] if len(bad) else None
+
+        super().__init__(Task(graph, region, Property(rows, ends, groups), confirm, clock), known)
 
     def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
         if self.narrow:

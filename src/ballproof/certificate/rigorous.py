@@ -91,14 +91,18 @@ class Rigorous:
         return np.asarray(eye[label] - np.delete(eye, label, 0))
 
     def _by_neurons(self, x: Array, label: int) -> bool:
-        from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
+        from ballproof.certificate.by_neurons import ViolatedError, graph_of, proven_by_neurons
 
         rows = self._rows(label)
         root = Root(*self._box(x), Question(rows, np.zeros(len(rows)), np.arange(len(rows))))
         graph = graph_of(self.network, self.path)
-        return graph is not None and proven_by_neurons(
-            self.network, graph, root, Arithmetic(self.deployed), self.seconds, lambda line: None
-        )
+        arithmetic = Arithmetic(self.deployed)
+        try:
+            return graph is not None and proven_by_neurons(
+                self.network, graph, root, arithmetic, self.seconds, lambda line: None
+            )
+        except ViolatedError:
+            return False
 
     def _written(self, folder: Path, x: Array, label: int, index: int) -> bool:
         """Whether a certificate was found and checked; its files, with the example's property, are in the folder then."""

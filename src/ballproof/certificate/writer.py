@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from ballproof.certificate.by_neurons import ViolatedError, graph_of, proven_by_neurons
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots
 from ballproof.certificate.checker.network import Network
@@ -79,9 +80,12 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
     with gzip.open(path, "wt", encoding="ascii", newline="\n", compresslevel=6) as file:
         lines = _Lines(file, start + timeout)
         lines.write(json.dumps(header))
-        whole = all(_proven(network, net, root, deployed, lines, number) for number, root in enumerate(found))
-    seconds = time.monotonic() - start
-    return Written(whole, lines.count - 1, seconds, "" if whole else f"time: {timeout:g} s are over with boxes open")
+        reason = f"time: {timeout:g} s are over with boxes open"
+        try:
+            whole = all(_proven(network, net, root, deployed, lines, number) for number, root in enumerate(found))
+        except ViolatedError as error:
+            whole, reason = False, str(error)
+    return Written(whole, lines.count - 1, time.monotonic() - start, "" if whole else reason)
 
 
 class _Lines:
@@ -106,18 +110,16 @@ def _proven(path: Path, network: Network, root: Root, deployed: bool, lines: _Li
     """Whether a root is proven in time; its tree is written meanwhile."""
     search, inputs = _Search(network, root, deployed), len(root.low)
     lines.write(f"r {number}")
-    if inputs > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p":
-        from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
-
-        if (graph := graph_of(network, path)) is not None:
-            share = NEURONS if inputs <= MANY_INPUTS else 1.0
-            lines.write("g 0")
-            if proven_by_neurons(network, graph, root, Arithmetic(deployed), share * lines.left, lines.write):
-                lines.write("e")
-                return True
-            if lines.left <= 0:
-                return False
-            lines.write("x")
+    hard = inputs > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p"
+    if hard and (graph := graph_of(network, path)) is not None:
+        share = NEURONS if inputs <= MANY_INPUTS else 1.0
+        lines.write("g 0")
+        if proven_by_neurons(network, graph, root, Arithmetic(deployed), share * lines.left, lines.write):
+            lines.write("e")
+            return True
+        if lines.left <= 0:
+            return False
+        lines.write("x")
     return search.run(lines)
 
 
