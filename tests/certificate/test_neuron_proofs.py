@@ -18,6 +18,7 @@ from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.writer import write_certificate
+from ballproof.solve import neurons
 from oracles.mutations import mutated
 from oracles.onnx_nets import dense, exact, in_float32, write_dense, write_property
 
@@ -90,6 +91,24 @@ def test_a_proof_is_written_and_checks_in_both_arithmetics(tmp_path: Path, deplo
     found = [check(tmp_path / "c.gz", net, claim, deployed, fractions) for fractions in (False, True)]
     assert "float64" in found[0].arithmetic and "rational" in found[1].arithmetic
     assert ("float32" in found[0].semantics) == deployed
+
+
+def test_a_search_that_narrows_intervals_writes_a_proof_that_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With narrowing from the start: intervals of where the property is violated, cells that begin again, empty ones."""
+    monkeypatch.setattr(neurons, "FIRST", 1e-9)
+    monkeypatch.setattr(neurons, "AGE", 1)
+    monkeypatch.setattr(neurons, "COST", 0)
+    net, claim = problem(tmp_path, 0.02, second=True)
+    assert write_certificate(tmp_path / "c.gz", net, claim, 60, deployed=True).whole
+    lines = gzip.decompress((tmp_path / "c.gz").read_bytes()).decode().splitlines()
+    assert sum(line.startswith("i ") for line in lines) > 20 and lines.count("a 0") == 2
+    for fractions in (False, True):
+        assert "float32" in check(tmp_path / "c.gz", net, claim, exact=fractions).semantics
+    _, false = problem(tmp_path, -0.02, second=True)
+    header = lines[0].replace(read_cases(claim)[1], read_cases(false)[1])
+    (tmp_path / "c.gz").write_bytes(gzip.compress(("\n".join([header, *lines[1:]]) + "\n").encode()))
+    with pytest.raises(RefusedError, match=r"not proven|not open|too few"):
+        check(tmp_path / "c.gz", net, false)
 
 
 def test_the_same_lines_never_prove_what_is_false(tmp_path: Path, proof: tuple[Path, Path, list[str]]) -> None:
