@@ -213,8 +213,8 @@ def test_the_checker_is_short() -> None:
     """Lines of code, without docstrings: what proves, and with it what reads networks and properties into what is proven."""
     folder = Path(__file__).parents[2] / "src" / "ballproof" / "certificate"
     files = {f.stem: code_lines(f.read_text()) for f in [*(folder / "checker").glob("*.py"), folder / "check.py"]}
-    assert sum(files[name] for name in CORE) < 730
-    assert sum(files.values()) < 1530
+    assert sum(files[name] for name in CORE) < 770
+    assert sum(files.values()) < 1590
 
 
 def code_lines(text: str) -> int:

@@ -105,7 +105,7 @@ def test_networks_that_detect_the_order_of_a_sum_are_proven_for_real_numbers_alo
         assert written.whole
     else:  # fractions have them: the proof is one line
         text = _one_line(tmp_path / "real.gz")
-        assert text.endswith("p\n")
+        assert text.endswith("p 0\n")
     assert check(tmp_path / "real.gz", net, claim, exact=True).semantics == "real numbers"
     assert not write_certificate(tmp_path / "deployed.gz", net, claim, 0.5, deployed=True).whole
     for fractions in (False, True):
@@ -121,6 +121,6 @@ def _one_line(path: Path) -> str:
     import gzip
 
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-    text = "\n".join([lines[0], "r 0", "p"]) + "\n"
+    text = "\n".join([lines[0], "r 0", "p 0"]) + "\n"
     path.write_bytes(gzip.compress(text.encode()))
     return text

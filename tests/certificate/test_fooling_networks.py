@@ -22,10 +22,10 @@ MODES = [(deployed, fractions) for deployed in (False, True) for fractions in (F
 def one_line(path: Path, net: Path, claim: Path) -> Path:
     """The proof that consists of the box itself."""
     header = (
-        f'{{"format": "{FORMAT}", "version": 1, "network": "{read_network(net).sha256}", '
+        f'{{"format": "{FORMAT}", "version": 2, "network": "{read_network(net).sha256}", '
         f'"property": "{read_cases(claim)[1]}", "roots": 1, "semantics": "real"}}'
     )
-    path.write_bytes(gzip.compress(f"{header}\nr 0\np\n".encode()))
+    path.write_bytes(gzip.compress(f"{header}\nr 0\np 0\n".encode()))
     return path
 
 

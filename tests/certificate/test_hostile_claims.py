@@ -30,7 +30,7 @@ def claim(path: Path, x: str, unsafe: str, outputs: int = 1) -> Path:
 
 def proof(path: Path, net: Path, asked: Path, lines: str) -> Path:
     header = (
-        f'{{"format": "{FORMAT}", "version": 1, "network": "{read_network(net).sha256}", '
+        f'{{"format": "{FORMAT}", "version": 2, "network": "{read_network(net).sha256}", '
         f'"property": "{read_cases(asked)[1]}", "roots": 1, "semantics": "real"}}'
     )
     path.write_bytes(gzip.compress(f"{header}\nr 0\n{lines}\n".encode()))
@@ -40,9 +40,9 @@ def proof(path: Path, net: Path, asked: Path, lines: str) -> Path:
 @pytest.mark.parametrize(
     ("weights", "x", "end", "lines"),
     [
-        ((2.0**40, 2.0**40, 2.0**-40, 2.0**-40), "1", "0.9", "q 0x1p-999 . . ."),
-        ((2.0**-126,), str(2**126), "0.9", "q 0x1p-999"),
-        ((2.0**-149,) * 8, str(2**1000), "6.2e-61", "p"),
+        ((2.0**40, 2.0**40, 2.0**-40, 2.0**-40), "1", "0.9", "g 0\na 0\nq 0 0x1p-999 . . .\ne"),
+        ((2.0**-126,), str(2**126), "0.9", "g 0\na 0\nq 0 0x1p-999\ne"),
+        ((2.0**-149,) * 8, str(2**1000), "6.2e-61", "p 0"),
     ],
 )
 def test_rows_that_underflow_prove_nothing(tmp_path: Path, weights: tuple[float, ...], x: str, end: str, lines: str) -> None:
@@ -59,7 +59,7 @@ def test_float32_that_overflows_is_not_proven(tmp_path: Path) -> None:
     layers = [*scalar(1e38), (np.array([[8.0], [6.0]], np.float32), np.zeros(2, np.float32))]
     net = write_dense(tmp_path / "net.onnx", layers)
     asked = claim(tmp_path / "p.vnnlib", "1", "(<= Y_0 Y_1)", 2)
-    path = proof(tmp_path / "c.gz", net, asked, "p")
+    path = proof(tmp_path / "c.gz", net, asked, "p 0")
     assert check(path, net, asked).semantics == "real numbers"
     for fractions in (False, True):
         with pytest.raises(RefusedError, match="overflow"):
@@ -90,7 +90,7 @@ def test_a_property_of_other_sizes_is_refused(tmp_path: Path) -> None:
     net = write_dense(tmp_path / "net.onnx", dense(0, 1, 4, 2))
     asked = claim(tmp_path / "p.vnnlib", "0", "(<= Y_0 -100)")
     with pytest.raises(NotModelledError, match="inputs and outputs"):
-        check(proof(tmp_path / "c.gz", net, asked, "p"), net, asked)
+        check(proof(tmp_path / "c.gz", net, asked, "p 0"), net, asked)
 
 
 def test_weights_in_other_files_and_huge_inputs_are_refused(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_weights_that_are_read_as_zero_are_allowed_for(tmp_path: Path) -> None:
     """1e-40 is denormal in float32: 1e-30 comes out, or 0 where denormal numbers are read as zero."""
     net = write_dense(tmp_path / "net.onnx", scalar(1e-40))
     asked = claim(tmp_path / "p.vnnlib", "10000000000", "(<= Y_0 1e-31)")
-    path = proof(tmp_path / "c.gz", net, asked, "p")
+    path = proof(tmp_path / "c.gz", net, asked, "p 0")
     assert check(path, net, asked, exact=True).semantics == "real numbers"
     for fractions in (False, True):
         with pytest.raises(RefusedError, match="not proven"):
@@ -125,7 +125,7 @@ def test_a_sum_that_overflows_before_it_is_divided_is_not_proven(tmp_path: Path)
     net = write_nodes(tmp_path / "net.onnx", nodes, (1, 16), {})
     ends = "".join(f"(declare-const X_{i} Real)(assert (>= X_{i} 4e37))(assert (<= X_{i} 4e37))" for i in range(16))
     (tmp_path / "p.vnnlib").write_text(f"{ends}(declare-const Y_0 Real)(assert (>= Y_0 8e37))")
-    path = proof(tmp_path / "c.gz", net, tmp_path / "p.vnnlib", "p")
+    path = proof(tmp_path / "c.gz", net, tmp_path / "p.vnnlib", "p 0")
     assert check(path, net, tmp_path / "p.vnnlib").semantics == "real numbers"
     with pytest.raises(RefusedError, match="overflow"):
         check(path, net, tmp_path / "p.vnnlib", deployed=True)
@@ -144,7 +144,7 @@ def test_a_number_that_is_gathered_twice_counts_twice(tmp_path: Path) -> None:
     for end, true in (("6.1", True), ("5.7", False)):
         asked = claim(tmp_path / "p.vnnlib", "0", f"(>= Y_0 {end})")
         asked.write_text(asked.read_text().replace("(<= X_0 0)", "(<= X_0 1)"))
-        path = proof(tmp_path / "c.gz", net, asked, "p")
+        path = proof(tmp_path / "c.gz", net, asked, "p 0")
         if true:
             assert check(path, net, asked).roots == 1
         else:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import gzip
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ballproof.certificate.by_neurons import neuron_lines
+from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
 from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check, roots
-from ballproof.certificate.checker.neurons import prove, reading, values
+from ballproof.certificate.checker.neurons import Cells, values
 from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.writer import write_certificate
+from ballproof.solve import neurons
 from oracles.mutations import mutated
 from oracles.onnx_nets import dense, exact, in_float32, write_dense, write_property
 
@@ -58,10 +60,10 @@ def problem(folder: Path, margin: float, second: bool = False) -> tuple[Path, Pa
 
 def packed(path: Path, claim: Path, net: Path, lines: list[str], semantics: str = "real") -> Path:
     header = (
-        f'{{"format": "{FORMAT}", "version": 1, "network": "{read_network(net).sha256}", '
+        f'{{"format": "{FORMAT}", "version": 2, "network": "{read_network(net).sha256}", '
         f'"property": "{read_cases(claim)[1]}", "roots": 1, "semantics": "{semantics}"}}'
     )
-    path.write_bytes(gzip.compress(("\n".join([header, "r 0", *lines]) + "\n").encode()))
+    path.write_bytes(gzip.compress(("\n".join([header, "r 0", "g 0", *lines, "e"]) + "\n").encode()))
     return path
 
 
@@ -72,8 +74,10 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[st
     net, claim = problem(folder, 0.02)
     network = read_network(net)
     (root,) = roots(read_cases(claim)[0], network)
-    lines = neuron_lines(network, root, Arithmetic(), 60)
-    assert lines is not None and sum(line.startswith("n") for line in lines) > 5
+    lines: list[str] = []
+    graph = graph_of(network, net)
+    assert graph is not None and proven_by_neurons(network, graph, root, Arithmetic(), 60, lines.append)
+    assert sum(line.startswith("n") for line in lines) > 5
     return net, claim, lines
 
 
@@ -83,10 +87,28 @@ def test_a_proof_is_written_and_checks_in_both_arithmetics(tmp_path: Path, deplo
     net, claim = problem(tmp_path, 0.1, second)
     assert write_certificate(tmp_path / "c.gz", net, claim, 60, deployed).whole
     told = gzip.decompress((tmp_path / "c.gz").read_bytes()).decode()
-    assert "\nq " in told and ("\ng\n" in told) == second
+    assert "\nq " in told and ("\na 1\n" in told) == second
     found = [check(tmp_path / "c.gz", net, claim, deployed, fractions) for fractions in (False, True)]
     assert "float64" in found[0].arithmetic and "rational" in found[1].arithmetic
     assert ("float32" in found[0].semantics) == deployed
+
+
+def test_a_search_that_narrows_intervals_writes_a_proof_that_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With narrowing from the start: intervals of where the property is violated, cells that begin again, empty ones."""
+    monkeypatch.setattr(neurons, "FIRST", 1e-9)
+    monkeypatch.setattr(neurons, "AGE", 1)
+    monkeypatch.setattr(neurons, "COST", 0)
+    net, claim = problem(tmp_path, 0.02, second=True)
+    assert write_certificate(tmp_path / "c.gz", net, claim, 60, deployed=True).whole
+    lines = gzip.decompress((tmp_path / "c.gz").read_bytes()).decode().splitlines()
+    assert sum(line.startswith("i ") for line in lines) > 20 and lines.count("a 0") == 2
+    for fractions in (False, True):
+        assert "float32" in check(tmp_path / "c.gz", net, claim, exact=fractions).semantics
+    _, false = problem(tmp_path, -0.02, second=True)
+    header = lines[0].replace(read_cases(claim)[1], read_cases(false)[1])
+    (tmp_path / "c.gz").write_bytes(gzip.compress(("\n".join([header, *lines[1:]]) + "\n").encode()))
+    with pytest.raises(RefusedError, match=r"not proven|not open|too few"):
+        check(tmp_path / "c.gz", net, false)
 
 
 def test_the_same_lines_never_prove_what_is_false(tmp_path: Path, proof: tuple[Path, Path, list[str]]) -> None:
@@ -113,32 +135,46 @@ def test_mutations_of_a_good_proof_pass_or_are_refused(tmp_path: Path, proof: tu
 
 @pytest.mark.parametrize("deployed", [False, True])
 def test_any_slopes_and_multipliers_give_values_below_the_truth(tmp_path: Path, deployed: bool) -> None:
-    """Random leaves with splits, slopes and multipliers of any size, against exact values at points that meet the splits."""
+    """Random lines of splits and intervals with slopes and multipliers of any size: at every point that violates the property
+    and meets the splits of a cell, arguments lie in the cell's intervals and mixes are not below what is said of them."""
     layers = dense(7, 3, 6, 6, 2, size=1.2)
     net = read_network(write_dense(tmp_path / "net.onnx", layers))
-    low, high = np.full(3, -1.0), np.full(3, 1.0)
-    claim = write_property(tmp_path / "p.vnnlib", low, high, 2, "(and (<= Y_0 0.25) (>= Y_1 -0.5))")
+    claim = write_property(tmp_path / "p.vnnlib", np.full(3, -1.0), np.full(3, 1.0), 2, "(and (<= Y_0 0.25) (>= Y_1 -0.5))")
     (root,) = roots(read_cases(claim)[0], net)
-    rng, tested = np.random.default_rng(3), 0
-    points = [p.astype(np.float32) for p in rng.uniform(-1, 1, (60, 3))]
+    rng, tested, narrowed = np.random.default_rng(3), 0, 0
+    points = [p.astype(np.float32) for p in np.clip(rng.uniform(-1.5, 1.5, (160, 3)), -1, 1)]
+    runs = [_trace(layers, x, rng if deployed else None) for x in points]
+    runs = [r for r in runs if r[2][0] <= 0.25 and r[2][1] >= -0.5]
+    assert len(runs) > 10
     for fractions in (False, True):
         bounds, question = _bounds(net, root, Arithmetic(deployed, fractions))
-        open_ = [(b, u) for b, (x, y) in enumerate(bounds.arguments.values()) for u in range(6) if x[0, u] < 0 < y[0, u]]
-        for _ in range(30):
-            cut = [open_[i] for i in rng.permutation(len(open_))[:2]]
-            words = "n {} {}\nn {} {}".format(*cut[0], *cut[1]).split("\n")
-            leaf = _random_leaf(rng)
-            text = [*words, *([leaf] * 2), leaf]
-            leaves = reading(bounds, text, question)
-            least = values(bounds, leaves)
-            for x in points:
-                signs, y = _trace(layers, x)
-                for one, value in zip(leaves, least, strict=True):
-                    if all((signs[b][u] >= 0) if above else (signs[b][u] <= 0) for b, u, above in one.splits):
-                        told = _mixed(one.mix, y if not deployed else in_float32(layers, x, rng).astype(float))
-                        assert float(value) <= float(told) + (1e-12 if deployed else 0.0)
-                        tested += 1
-    assert tested > 500
+        for _ in range(15 if fractions else 60):
+            cells = Cells(bounds, question)
+            cells.read("a 0")
+            for _ in range(6):
+                cell, bend, unit = rng.choice(list(cells.open)), rng.integers(2), rng.integers(6)
+                side = rng.choice([-1, 1])
+                split, end = f"n {cell} {bend} {unit}", f"i {cell} {bend} {unit} {side} {_random_words(rng)}"
+                cells.read(split if rng.random() < 0.4 else end)
+            cells.settle()
+            own = list(cells.open.values())
+            for cell in own:
+                cell.narrow()
+            queries = [cells.query(cell, _random_words(rng).split()) for cell in own]
+            least = values(bounds, question, queries)
+            wide = sum(float(high.sum() - low.sum()) for low, high in cells.whole)
+            narrowed += any(sum(float(high.sum() - low.sum()) for low, high in cell.ends) < wide - 0.1 for cell in own)
+            for arguments, _, y in runs:
+                inside = [i for i, cell in enumerate(own) if _inside(cell.ends, arguments)]
+                assert inside, "a point that violates the property lies in no cell"
+                for i in inside:
+                    assert float(least[i]) <= float(_mixed(queries[i].mix, y)) + 1e-12
+                    tested += 1
+    assert tested > 500 and narrowed > 20
+
+
+def _inside(ends, arguments):  # type: ignore[no-untyped-def]
+    return all(((a <= z) & (z <= b)).all() for (a, b), z in zip(ends, arguments, strict=True))
 
 
 def _bounds(net, root, arithmetic):  # type: ignore[no-untyped-def]
@@ -149,29 +185,34 @@ def _bounds(net, root, arithmetic):  # type: ignore[no-untyped-def]
     return Bounds(own, arithmetic.number(root.low[None]), arithmetic.number(root.high[None]), arithmetic), asked
 
 
-def _random_leaf(rng: np.random.Generator) -> str:
-    mix = ",".join(float(v).hex() for v in rng.random(2))
-    slopes = ["".join(chr(48 + int(v)) for v in rng.integers(0, 65, 6)) for _ in range(2)]
-    size = 10.0 ** rng.integers(-3, 3)
-    pairs = [f"{rng.integers(2)} {u} {float(size * rng.normal()).hex()}" for u in rng.permutation(6)[:3]]
-    return " ".join(["q", mix, *slopes, *pairs])
+def _random_words(rng: np.random.Generator) -> str:
+    mix = ",".join(float(v).hex() for v in rng.random(2) * rng.choice([0, 0.1, 1]))
+    slopes = ["".join(chr(48 + int(v)) for v in rng.integers(0, 65, 6)) if rng.random() < 0.5 else "-" for _ in range(2)]
+    size = 10.0 ** rng.integers(-5, 1)
+    pairs = [f"{rng.integers(2)} {u} {float(size * rng.normal()).hex()}" for u in rng.permutation(6)[: rng.integers(4)]]
+    return " ".join([mix, *slopes, *pairs])
 
 
-def _trace(layers, x):  # type: ignore[no-untyped-def]
-    """The exact arguments of every rectifier, and the outputs."""
-    signs = [exact(layers[: i + 1], x) for i in range(len(layers))]
-    return signs[:-1], signs[-1]
+def _trace(layers, x, order):  # type: ignore[no-untyped-def]
+    """The arguments of every rectifier, their values, and the outputs: exactly, or of one run in float32."""
+    arguments, value = [], x
+    for i, layer in enumerate(layers):
+        told = exact([layer], value) if order is None else in_float32([layer], np.asarray(value, np.float32), order)
+        arguments.append(np.array(told, object if order is None else np.float64))
+        value = np.maximum(arguments[-1], 0) if i < len(layers) - 1 else arguments[-1]
+    return arguments[:-1], None, arguments[-1]
 
 
 def _mixed(mix, y):  # type: ignore[no-untyped-def]
     """Of the rows `Y_0 - 0.25` and `-Y_1 - 0.5`."""
-    from fractions import Fraction
-
-    a, b = (
-        Fraction(float(y[0])) if isinstance(y[0], float) else y[0],
-        Fraction(float(y[1])) if isinstance(y[1], float) else y[1],
-    )
+    a, b = (Fraction(float(v)) if isinstance(v, float) else v for v in y)
     return Fraction(float(mix[0])) * (a - Fraction(1, 4)) + Fraction(float(mix[1])) * (-b - Fraction(1, 2))
+
+
+def read(cells: Cells, text: list[str]) -> None:
+    for line in text:
+        cells.read(line)
+    cells.finish()
 
 
 def test_lines_that_are_no_proof_are_refused_by_name(tmp_path: Path, proof: tuple[Path, Path, list[str]]) -> None:
@@ -179,21 +220,70 @@ def test_lines_that_are_no_proof_are_refused_by_name(tmp_path: Path, proof: tupl
     network = read_network(net)
     (root,) = roots(read_cases(claim)[0], network)
     bounds = Bounds(network, root.low[None], root.high[None], Arithmetic())
-    leaf = next(line for line in lines if line.startswith("q"))
-    split = next(line for line in lines if line.startswith("n"))
-    settled = next(u for u in range(16) if not bounds.arguments[2][0][0, u] < 0 < bounds.arguments[2][1][0, u])
+    slopes = "- -"
     for text, reason in (
-        ([split, leaf], "partial"),
-        ([leaf, leaf], "more lines"),
-        ([f"n 0 {settled}", leaf, leaf], "not open"),
-        ([split, split, leaf, leaf, leaf], "not open"),
-        (["n 9 0", leaf, leaf], "none of 2"),
-        (["g", leaf], "no line"),
-        (["q -0x1p+0 " + leaf.split(" ", 2)[2]], "negative"),
-        (["q 0x1p+0 pp pp"], "another number of units"),
-        ([leaf + " 0 0"], "no line"),
-        ([leaf + " 0 0 nan"], "not finite"),
-        ([""], "no line"),
+        (["a 0", f"q 0 0x1p+0 {slopes}"], "not proven"),
+        (["a 0", "n 0 0 0"], "100 % of its box open"),
+        (["a 0", "n 0 0 0", "n 0 0 1"], "not open"),
+        (["a 0", "q 0"], "too few"),
+        (["a 0", "a 0", "a 0"], "again and again"),
+        (["a 1"], "none of 1"),
+        (["n 0 0 0"], "none of 0"),
+        (["a 0", "n 0 9 0"], "none of 2"),
+        (["a 0", "n 0 0 99"], "none of 16"),
+        (["a 0", f"q 0 -0x1p+0 {slopes}"], "negative"),
+        (["a 0", "q 0 0x1p+0 pp pp"], "another number of units"),
+        (["a 0", "q 0 0x1p+0 - - 0 0"], "too few"),
+        (["a 0", "q 0 0x1p+0 - - 0 0 nan"], "not finite"),
+        (["a 0", "i 0 0 0 2 0x1p+0 - -"], "no line"),
+        (["a 0", "i 0 0 0 1"], "no line"),
+        (["a 0", ""], "no line"),
+        ([], "ends with 100 % of its box open"),
+        (lines[: len(lines) // 2], "of its box open"),
     ):
         with pytest.raises(RefusedError, match=reason):
-            prove(bounds, text, root.question)
+            read(Cells(bounds, root.question), text)
+
+
+def test_cells_whose_share_of_the_box_underflows_are_open(tmp_path: Path) -> None:
+    """Of `1 - 2 Relu(x) > 0`, false for large x, all is proven but one cell after 1,200 splits, the one with x >= 0."""
+    layers = [(np.full((1, 1), w, np.float32), np.full(1, b, np.float32)) for w, b in ((1, 0), (-2, 1))]
+    net = read_network(write_dense(tmp_path / "net.onnx", layers))
+    claim = write_property(tmp_path / "p.vnnlib", -np.ones(1), np.ones(1), 1, "(<= Y_0 0)")
+    (root,) = roots(read_cases(claim)[0], net)
+    cells = Cells(Bounds(net, root.low[None], root.high[None], Arithmetic()), root.question)
+    cells.read("a 0")
+    cell = 0
+    for k in range(1200):
+        first = cells.count
+        cells.read(f"n {cell} 0 0")
+        cells.read(f"q {first} 0x1p+0 -" + " 0 0 0x1p+1" * (k > 0))
+        cell = first + 1
+    cells.settle()
+    assert list(cells.open) == [cell] and cells.left == 0
+    with pytest.raises(RefusedError, match="of its box open"):
+        cells.finish()
+
+
+def test_an_interval_is_of_its_own_cell_alone(tmp_path: Path, proof: tuple[Path, Path, list[str]]) -> None:
+    """What a line says of one half of a split is not known of the other half, whose order in the file does not matter."""
+    net, claim, _ = proof
+    network = read_network(net)
+    (root,) = roots(read_cases(claim)[0], network)
+    cells = Cells(Bounds(network, root.low[None], root.high[None], Arithmetic()), root.question)
+    low, high = cells.whole[1]
+    unit = int(np.flatnonzero((low < 0) & (high > 0))[0])
+    for line in (
+        "a 0",
+        f"n 0 1 {unit}",
+        f"i 2 0 {unit} 1 0x1p+0 - -",
+        f"i 1 1 {unit} 1 0x0p+0 - -",
+        f"i 2 0 {unit} -1 0x0p+0 - -",
+    ):
+        cells.read(line)
+    cells.settle()
+    below, above = cells.open[1], cells.open[2]
+    assert len(below.fresh) == 1 and len(above.fresh) == 2
+    below.narrow()
+    assert below.ends[0][0] is cells.whole[0][0] and above.ends[0] is cells.whole[0]
+    assert below.ends[1][1][unit] == 0 == above.ends[1][0][unit]

@@ -249,7 +249,7 @@ FORMATS = {
     "vnnlib": Format("p.vnnlib", read_vnnlib, lambda _: [SPEC.encode(), SECOND.encode()], LISP),
     "vnnlib packed": Format("p.vnnlib.gz", read_vnnlib, lambda _: [gzip.compress(SPEC.encode())], LISP),
     "certificate": Format(
-        "c.gz", lambda p: check(p, *proof(p.parent)[:2]), lambda f: [proof(f)[2]], (b"r 0\n", b"p\n", *NUMBERS)
+        "c.gz", lambda p: check(p, *proof(p.parent)[:2]), lambda f: [proof(f)[2]], (b"r 0\n", b"p 0\n", *NUMBERS)
     ),
     "counterexample": Format(
         "c.txt",

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.by_neurons import neuron_lines
+from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import roots
 from ballproof.certificate.checker.network import Network
-from ballproof.certificate.checker.neurons import LEVELS, Leaf, Question, Splits, read_leaf
+from ballproof.certificate.checker.neurons import LEVELS, Cell, Cells
 from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.checker.specification import Row, added, times
@@ -33,6 +33,9 @@ MOST_BENDS, MOST_WEIGHTS = 500, 2**17
 
 Unit = tuple[int, int]
 """Number of a rectifier in the order of the file, and of its unit."""
+
+Splits = tuple[tuple[int, int, bool], ...]
+"""Rectifier, unit, and whether its argument is >= 0."""
 
 DIGITS = 40
 """Binary digits that the ends of intervals are rounded to, outward, and the slopes of chords."""
@@ -50,6 +53,39 @@ class Fact:
     @property
     def denied(self) -> str:
         return self.text[5:-1] if self.text.startswith("(not ") else f"(not {self.text})"
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Where these splits hold, the mix of the rows is positive; slopes and multipliers as the checker reads them."""
+
+    splits: Splits
+    mix: Any
+    slopes: list[Any]
+    multipliers: list[tuple[int, int, float]]
+
+    @staticmethod
+    def of(splits: Splits, words: list[str], cells: Cells, group: int) -> Leaf:
+        found = cells.query(Cell(group, cells.whole), words)
+        return Leaf(splits, found.mix, found.slopes, found.multipliers)
+
+
+def in_depth(lines: list[str]) -> Iterator[str]:
+    """The lines of splits and leaves of a proof in depth-first order, group by group and the lower half first, without their
+    cells."""
+    said, children, roots_, count = dict[int, str](), dict[int, int](), dict[int, int](), 0
+    for word, *rest in map(str.split, lines):
+        if word == "a":
+            roots_[int(rest[0])], count = count, count + 1
+            continue
+        said[int(rest[0])] = " ".join([word, *rest[1:]])
+        if word == "n":
+            children[int(rest[0])], count = count, count + 2
+    stack = [roots_[group] for group in sorted(roots_, reverse=True)]
+    while stack:
+        cell = stack.pop()
+        yield said[cell]
+        stack += [children[cell] + 1, children[cell]] if cell in children else []
 
 
 def fact(text: str, row: Row, kind: str = ">=", premise: str | None = None) -> Fact:
@@ -90,12 +126,12 @@ def write_alethe(path: Path, network: Path, query: Path, seconds: float) -> int:
     found = roots(asked.cases, net)
     if len(found) != 1:
         raise NotModelledError(f"a query of {len(found)} boxes, for a proof in the format of the standard")
-    lines = neuron_lines(net, found[0], Arithmetic(), seconds, network)
-    if lines is None:
+    graph, lines = graph_of(net, network), list[str]()
+    if graph is None or not proven_by_neurons(net, graph, found[0], Arithmetic(), seconds, lines.append, narrow=False):
         raise RefusedError("no proof by neurons was found in time")
     proof = Proof(net, asked)
     bounds = Bounds(net, found[0].low[None], found[0].high[None], Arithmetic())
-    proof.run(iter(lines), found[0].question, list(bounds.arguments.values()))
+    proof.run(in_depth(lines), Cells(bounds, found[0].question))
     path.write_text("\n".join(proof.lines) + "\n")
     return proof.steps
 
@@ -113,14 +149,12 @@ class Proof:
         self.steps = 0
         self.choice = ""
 
-    def run(self, text: Iterator[str], question: Question, ends: list[Any]) -> None:
+    def run(self, text: Iterator[str], cells: Cells) -> None:
         self.network()
         groups = self.assertions()
-        if question.count > 1:
-            next(text)
         last = [self.choice] if self.choice else []
         for group, (asked, disjunct) in enumerate(groups):
-            read = lambda splits, words, g=group: read_leaf(splits, words, ends, question, g)  # noqa: E731
+            read = lambda splits, words, g=group: Leaf.of(splits, words, cells, g)  # noqa: E731
             step, clause = self.tree(text, (), asked, read)
             if not clause:
                 return

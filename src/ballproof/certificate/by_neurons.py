@@ -1,63 +1,83 @@
-"""Proofs that split neurons: the engine `neurons` searches on the checker's own intervals, its leaves become lines.
+"""Proofs that split neurons: the engine `neurons` searches on the checker's own intervals, and each step becomes a line.
 
-What the engine knows of a leaf, slopes and multipliers, is rounded to few digits; every leaf is then evaluated by the checker.
-One that fails is bounded anew with more steps, until it passes or time is over.
+What the engine knows of a leaf, slopes and multipliers, is rounded to few digits and evaluated by the checker. A leaf that
+fails stays open and is split further; an interval is what the checker makes of it.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import Root
-from ballproof.certificate.checker.network import Network
-from ballproof.certificate.checker.neurons import BATCH, FIRST, LEVELS, read_leaf, values
+from ballproof.certificate.checker.network import Network, Part
+from ballproof.certificate.checker.neurons import BATCH, FIRST, LEVELS, Cells, Query, values
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.graph import Graph, Node
 from ballproof.graph.prune import without_units
 from ballproof.networks.onnx_file import read_onnx
-from ballproof.operations import Nonlinear, Role
+from ballproof.operations import Nonlinear, Operation, Role
+from ballproof.operations.arithmetic import Add
 from ballproof.operations.linear import Linear
 from ballproof.operations.relu import Relu
 from ballproof.problems import Box, Property
-from ballproof.solve.clock import Clock, Task
+from ballproof.solve.clock import Answer, Clock, Task
+from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaves import Leaves, Site
-from ballproof.solve.neurons import NeuronSplitting
+from ballproof.solve.neurons import STEPS_LAST, NeuronSplitting
+from ballproof.solve.violated import Violated
 from ballproof.values import Interval
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Split = tuple[int, int, bool]
+Emit = Callable[[str], None]
 
 LARGEST = 2**24
-"""Numbers of one layer as a matrix; 128 MiB."""
+"""Numbers of all layers as matrices; 128 MiB."""
 
 GUARD, DIGITS = 1.25, 1e-7
 """What a leaf has to prove beyond zero: this share of what float32 costs the rows at the root, and of the rows themselves."""
 
+TRIES = 4
+"""How often a leaf without a neuron to split gets ever more steps."""
 
-def neuron_lines(
-    network: Network, root: Root, arithmetic: Arithmetic, seconds: float, path: Path | None = None
-) -> list[str] | None:
-    """The lines of a proof of this box that the checker accepts; None where none is found in time, or the search cannot be told
-    in the checker's rectifiers.
 
-    path: of the file, to search on its own graph where the network is no chain of layers that are small enough as matrices.
+class ViolatedError(RefusedError):
+    """There is nothing to prove."""
+
+
+def proven_by_neurons(
+    network: Network, graph: Graph, root: Root, arithmetic: Arithmetic, seconds: float, emit: Emit, narrow: bool = True
+) -> bool:
+    """Whether a proof of this box that the checker accepts was found in time; its lines are emitted during the search.
+
+    narrow: with intervals of parts of the box; else splits alone. Raises `ViolatedError` where a point violates the property.
     """
     clock = Clock(seconds)
-    graph = chain(network) or (None if path is None else own_graph(network, path))
-    if graph is None:
-        return None
     try:
-        return _Search(network, graph, root, arithmetic, clock).lines()
-    except RefusedError:  # numbers overflow on the whole box
-        return None
+        bounds = Bounds(network, root.low[None], root.high[None], arithmetic)
+        answer = _Written(bounds, graph, root, clock, emit, narrow).run(clock)
+    except RefusedError:  # numbers overflow on the whole box, or too many parts of it are open
+        return False
+    if answer.counterexample is not None:
+        raise ViolatedError("a point of the box violates the property in double precision")
+    return answer.proven
+
+
+def graph_of(network: Network, path: Path | None) -> Graph | None:
+    """The checker's network as a graph that neurons can be split in; None where it has none with the checker's rectifiers.
+
+    path: of the file, whose own graph is taken where the layers are too large as matrices.
+    """
+    return in_matrices(network) or (None if path is None else own_graph(network, path))
 
 
 def own_graph(network: Network, path: Path) -> Graph | None:
@@ -69,150 +89,227 @@ def own_graph(network: Network, path: Path) -> Graph | None:
     return graph if fits and all(n.kind in ("input", "affine", "Relu") for n in network.nodes) else None
 
 
-def chain(network: Network) -> Graph | None:
-    """The checker's network as a graph of matrices, node by node; None where it is no chain or too large."""
-    nodes, given = [Node("0", None, (), (network.nodes[0].size,), Role.INPUT)], {}
-    for place, node in enumerate(network.nodes[1:], 1):
-        sources = {p.source for p in node.parts}
-        if (
-            sources != {place - 1}
-            or node.kind not in ("affine", "Relu")
-            or (node.kind == "Relu" and not _whole(node.take, network.nodes[place - 1].size))
-        ):
-            return None
-        if node.kind == "Relu":
-            nodes.append(Node(str(place), Relu(), (str(place - 1),), (node.size,), Role.NONLINEAR))
-            continue
-        if node.size * network.nodes[place - 1].size > LARGEST:
-            return None
-        matrix = sum(p.rows(np.arange(node.size)) for p in node.parts)
-        for name, value in (("weight", matrix), ("bias", node.bias)):
-            given[f"{place}.{name}"] = torch.from_numpy(np.array(value))
-            nodes.append(Node(f"{place}.{name}", None, (), tuple(given[f"{place}.{name}"].shape), Role.CONSTANT))
-        inputs = (str(place - 1), f"{place}.weight", f"{place}.bias")
-        nodes.append(Node(str(place), Linear(), inputs, (node.size,), Role.AFFINE))
-    if network.output.node != len(network.nodes) - 1 or not _whole(network.output.index.ravel(), network.nodes[-1].size):
+def in_matrices(network: Network) -> Graph | None:
+    """The checker's network as a graph of matrices, node by node; None where it bends otherwise or is too large."""
+    nodes = network.nodes
+    size = sum(n.size * p.size for n in nodes if n.kind == "affine" for p in n.parts)
+    if any(n.kind not in ("input", "affine", "Relu") for n in nodes) or size > LARGEST:
         return None
-    return Graph(tuple(nodes), "0", str(len(network.nodes) - 1), given)
+    made = _Matrices(nodes[0].size)
+    for place, node in enumerate(nodes[1:], 1):
+        if node.kind == "Relu":
+            source = made.names[node.parts[0].source]
+            made.add(f"{place}", Relu(), (made.taken(f"{place}.argument", source, node.take, node.parts[0].size),), node.size)
+        else:
+            made.affine(f"{place}", node.parts, node.bias)
+        made.names.append(f"{place}")
+    view = network.output
+    return made.graph(made.taken("output", made.names[view.node], view.index.ravel(), nodes[view.node].size))
 
 
-def _whole(take: Array, size: int) -> bool:
-    return len(take) == size and bool((take == np.arange(size)).all())
+class _Matrices:
+    """A graph that is being made."""
+
+    def __init__(self, inputs: int) -> None:
+        self.nodes, self.names = [Node("0", None, (), (inputs,), Role.INPUT)], ["0"]
+        self.given: dict[str, Tensor] = {}
+
+    def graph(self, output: str) -> Graph:
+        return Graph(tuple(self.nodes), "0", output, self.given)
+
+    def add(self, name: str, operation: Operation, inputs: tuple[str, ...], size: int) -> str:
+        role = Role.NONLINEAR if isinstance(operation, Nonlinear) else Role.AFFINE
+        self.nodes.append(Node(name, operation, inputs, (size,), role))
+        return name
+
+    def linear(self, name: str, source: str, matrix: Array, bias: Array) -> str:
+        for end, value in (("weight", matrix), ("bias", bias)):
+            self.given[f"{name}.{end}"] = torch.from_numpy(np.array(value, np.float64))
+            self.nodes.append(Node(f"{name}.{end}", None, (), tuple(value.shape), Role.CONSTANT))
+        return self.add(name, Linear(), (source, f"{name}.weight", f"{name}.bias"), len(matrix))
+
+    def affine(self, name: str, parts: tuple[Part, ...], bias: Array) -> None:
+        """The sum of the parts and the bias, one matrix for each source."""
+        every, matrices = np.arange(len(bias)), dict[int, Array]()
+        for part in parts:
+            matrices[part.source] = matrices.get(part.source, 0) + part.rows(every)
+        total = ""
+        for k, (source, matrix) in enumerate(matrices.items()):
+            own = name if len(matrices) == 1 else f"{name}.{k}"
+            found = self.linear(own, self.names[source], matrix, 0 * bias if k else bias)
+            last = k == len(matrices) - 1
+            total = self.add(name if last else f"{name}.to{k}", Add(), (total, found), len(bias)) if total else found
+
+    def taken(self, name: str, source: str, take: Array, size: int) -> str:
+        """These numbers of a node."""
+        if len(take) == size and bool((take == np.arange(size)).all()):
+            return source
+        return self.linear(name, source, (take[:, None] == np.arange(size)).astype(np.float64), np.zeros(len(take)))
 
 
-class _Search:
-    def __init__(self, network: Network, graph: Graph, root: Root, arithmetic: Arithmetic, clock: Clock) -> None:
-        self.question, self.clock = root.question, clock
-        self.bounds = Bounds(network, root.low[None], root.high[None], arithmetic)
+class _Written(NeuronSplitting):
+    """The search on the checker's intervals, with a margin for rounding, that writes down what the checker has accepted."""
+
+    def __init__(self, bounds: Bounds, graph: Graph, root: Root, clock: Clock, emit: Emit, narrow: bool) -> None:
+        self.checked, self.emit, self.narrow = Cells(bounds, root.question), emit, narrow
         nodes = [n for n in graph.varying if isinstance(n.operation, Nonlinear)]
         self.bends = {n.name: number for number, n in enumerate(nodes)}
-        intervals = self._intervals(nodes)
-        zero = {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0)).flatten() for n in self.bends}
+        known = _intervals(nodes, bounds)
+        zero = {n: ((known[n].lower == 0) & (known[n].upper == 0)).flatten() for n in self.bends}
         graph, self.kept = without_units(graph, zero)
-        self.intervals = {
-            n: i if (k := self.kept.get(n)) is None else Interval(i.lower[:, k], i.upper[:, k]) for n, i in intervals.items()
-        }
+        known = {n: i if (k := self.kept.get(n)) is None else Interval(i.lower[:, k], i.upper[:, k]) for n, i in known.items()}
         rows = torch.from_numpy(root.question.rows.copy()).reshape(1, -1, *graph.output_shape)
-        ends = torch.from_numpy(root.question.offsets - self._guard())[None]
+        ends = torch.from_numpy(root.question.offsets - _guard(bounds, root))[None]
         groups = tuple(int(g) for g in root.question.groups)
         region = Box(*(torch.from_numpy(e).reshape(1, *graph.input_shape) for e in (root.low, root.high)))
-        self.task = Task(graph, region, Property(rows, ends, groups), lambda points: None, clock)
+        asked = Property(rows, torch.from_numpy(root.question.offsets)[None], groups)
 
-    def _intervals(self, nodes: list[Node]) -> dict[str, Interval]:
-        """Of the rectifiers and their arguments, those that the checker takes."""
-        found = {}
-        for node, ends in zip(nodes, self.bounds.arguments.values(), strict=True):
-            low, high = (torch.from_numpy(e.copy()).reshape(1, *node.shape) for e in ends)
-            found[node.inputs[0]], found[node.name] = Interval(low, high), Interval(low.clamp(min=0), high.clamp(min=0))
-        return found
+        def confirm(points: Tensor) -> Tensor | None:
+            bad = asked.violated(graph(points)).nonzero().flatten()
+            return points[bad[0]] if len(bad) else None
 
-    def _guard(self) -> Array:
-        """What the rows of leaves have to prove beyond zero."""
-        asked = self.question.rows[None], self.question.offsets[None]
-        free = copy.copy(self.bounds)
-        free.slack = [0 * s for s in free.slack]
-        least = free.planes(*asked).least[0]
-        found: Array = GUARD * (least - self.bounds.planes(*asked).least[0]) + DIGITS * np.abs(least)
-        return found
+        super().__init__(Task(graph, region, Property(rows, ends, groups), confirm, clock), known)
 
-    def lines(self) -> list[str] | None:
-        journal: list[Leaves] = []
-        search = NeuronSplitting(self.task, self.intervals, journal)
-        if not search.run(self.clock).proven:
-            return None
-        leaves = Leaves.joined(journal)
-        splits = self._splits(search, leaves)
-        texts = self._texts(search, leaves, splits)
-        if texts is None:
-            return None
-        found = ["g"] if self.question.count > 1 else []
-        for group in range(self.question.count):
-            own = [i for i, g in enumerate(leaves.group.tolist()) if search.names[g] == group]
-            found += _tree([(splits[i], texts[i]) for i in own])
-        return found
+    def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
+        if self.narrow:
+            return super()._again(stack)
+        self.wide = None
+        return None
 
-    def _splits(self, search: NeuronSplitting, leaves: Leaves) -> list[frozenset[Split]]:
-        """Of each leaf, the units that are cut."""
-        found: list[set[Split]] = [set() for _ in range(len(leaves))]
-        for number, site in enumerate(search.sites):
-            bend, places = self._where(site)
-            first = search.base.low[number], search.base.high[number]
-            for cut, above in ((leaves.low[number] != first[0], True), (leaves.high[number] != first[1], False)):
-                for leaf, column in cut.nonzero().tolist():
-                    found[leaf].add((bend, places[column], above))
-        return [frozenset(f) for f in found]
+    # What the search tells
 
-    def _where(self, site: Site) -> tuple[int, list[int]]:
-        """The number of a rectifier, and its units' places in the checker's network."""
-        kept = self.kept.get(site.node.name)
-        return self.bends[site.node.name], (site.places if kept is None else kept[site.places]).tolist()
+    def _anew(self, leaves: Leaves) -> Leaves:
+        first = self.checked.count
+        for group in leaves.group.tolist():
+            self._tell(f"a {self.names[group]}")
+        return replace(leaves, cell=torch.arange(first, self.checked.count))
 
-    def _texts(self, search: NeuronSplitting, leaves: Leaves, splits: list[frozenset[Split]]) -> list[str] | None:
-        """A line for each leaf that the checker accepts."""
-        found, left, steps = [""] * len(leaves), torch.arange(len(leaves)), 0
-        ends = list(self.bounds.arguments.values())
-        while len(left):
-            if self.clock.over:
-                return None
-            own = leaves[left] if not steps else search.tightened(leaves[left], steps)
-            for start in range(0, len(left), BATCH):
-                many = list(zip(left.tolist(), own.group.tolist(), self._words(search, own), strict=True))[
-                    start : start + BATCH
-                ]
-                asked = [read_leaf(tuple(splits[i]), w, ends, self.question, search.names[g]) for i, g, w in many]
-                for (i, _, words), value in zip(many, values(self.bounds, asked).tolist(), strict=True):
-                    found[i] = " ".join(["q", *words]) if value > 0 else ""
-            left = torch.tensor([i for i in left.tolist() if not found[i]], dtype=torch.long)
-            steps = 2 * steps + 25
-        return found
+    def _parted(self, pairs: Leaves, choice: Tensor) -> Leaves:
+        first, half = self.checked.count, len(choice)
+        places = [w for s in self.sites for w in self.where(s)]
+        for cell, column in zip(pairs.cell[:half].tolist(), choice.tolist(), strict=True):
+            self._tell("n {} {} {}".format(cell, *places[column]))
+        new = torch.arange(first, self.checked.count).reshape(half, 2)
+        return replace(pairs, cell=torch.cat([new[:, 0], new[:, 1]]))
 
-    def _words(self, search: NeuronSplitting, leaves: Leaves) -> list[list[str]]:
+    def _closed(self, leaves: Leaves) -> tuple[Leaves, Tensor]:
+        asked = (leaves.bound > 0).nonzero().flatten()
+        own, closed = leaves[asked], torch.zeros(len(leaves), dtype=torch.bool)
+        told = self.proven(own, self.words(own), [None] * len(own))
+        for i, cell, (text, value) in zip(asked.tolist(), own.cell.tolist(), told, strict=True):
+            if value > 0:
+                self._close(cell, text)
+                closed[i] = True
+        return replace(leaves, bound=torch.where(closed, leaves.bound, leaves.bound.clamp(max=0))), closed
+
+    def _settled(self, leaf: Leaves) -> bool:
+        for k in range(TRIES):
+            _, closed = self._closed(self.tightened(leaf, STEPS_LAST * 2**k))
+            if bool(closed) or self.clock.over:
+                break
+        return bool(closed)
+
+    def _violated(self, thorough: bool) -> Violated:
+        return _Told(self, self.bounds, thorough)
+
+    # Lines
+
+    def _tell(self, line: str) -> None:
+        self.checked.read(line)
+        self.emit(line)
+
+    def _close(self, cell: int, text: str) -> None:
+        del self.checked.open[cell]
+        self.emit(f"q {cell} {text}".rstrip())
+
+    def where(self, site: Site) -> list[tuple[int, int]]:
+        """The number of a rectifier, and each of its units' places in the checker's network."""
+        kept, bend = self.kept.get(site.node.name), self.bends[site.node.name]
+        return [(bend, place) for place in (site.places if kept is None else kept[site.places]).tolist()]
+
+    def words(self, leaves: Leaves, normal: bool = True) -> list[str]:
         """Of each leaf the weights of rows, the slopes and the multipliers, in few digits."""
-        slopes = [[np.full(low.shape[1], ord(".")) for low, _ in self.bounds.arguments.values()] for _ in range(len(leaves))]
+        slopes = [np.full((len(leaves), low.size), ord("."), np.uint8) for low, _ in self.checked.whole]
         multipliers: list[list[str]] = [[] for _ in range(len(leaves))]
-        for number, site in enumerate(search.sites):
-            bend, places = self._where(site)
+        for number, site in enumerate(self.sites):
+            places = self.where(site)
+            columns = [p for _, p in places]
             levels = (leaves.free[number][0].clamp(0, 1) * LEVELS).round().int().numpy() + FIRST
-            for own, level in zip(slopes, levels, strict=True):
-                own[bend][places] = level
+            bent = ((leaves.low[number] < 0) & (leaves.high[number] > 0)).numpy()
+            slopes[places[0][0]][:, columns] = np.where(bent, levels, ord("."))
             for i, column in leaves.beta[number].nonzero().tolist():
-                multipliers[i] += [str(bend), str(places[column]), float(leaves.beta[number][i, column].float()).hex()]
-        weights = search.weights(leaves)
+                value = float(leaves.beta[number][i, column].float()).hex()
+                multipliers[i] += ["{} {}".format(*places[column]), value]
         return [
-            [",".join(float(np.float32(w)).hex() for w in mix), *("".join(map(chr, s)) for s in own), *more]
-            for mix, own, more in zip(weights, slopes, multipliers, strict=True)
+            " ".join([_mix(mix), *(_word(s[i]) for s in slopes), *multipliers[i]])
+            for i, mix in enumerate(self.weights(leaves, normal))
         ]
 
+    def proven(self, leaves: Leaves, texts: list[str], aims: Sequence[tuple[int, int, int] | None]) -> list[tuple[str, float]]:
+        """What the checker makes of the words about each leaf."""
+        queries: list[Query] = []
+        for cell, text, aim in zip(leaves.cell.tolist(), texts, aims, strict=True):
+            queries.append(self.checked.query(self.checked.open[cell], text.split(), aim))
+        found: list[float] = []
+        for start in range(0, len(queries), BATCH):
+            found += values(self.checked.bounds, self.checked.question, queries[start : start + BATCH]).tolist()
+        return list(zip(texts, found, strict=True))
 
-def _tree(leaves: list[tuple[frozenset[Split], str]]) -> list[str]:
-    """The lines of a tree with these leaves: each is cut first at a unit that all of them cut."""
-    if len(leaves) == 1 and not leaves[0][0]:
-        return [leaves[0][1]]
-    counts = Counter(s[:2] for splits, _ in leaves for s in splits)
-    (bend, unit), count = counts.most_common(1)[0]
-    assert count == len(leaves), "leaves that are no tree"
-    found = [f"n {bend} {unit}"]
-    for above in (False, True):
-        side = (bend, unit, above)
-        found += _tree([(splits - {side}, text) for splits, text in leaves if side in splits])
+
+class _Told(Violated):
+    """Intervals that the checker computes, each with the line that says how."""
+
+    def __init__(self, search: _Written, bounds: LeafBounds, thorough: bool) -> None:
+        super().__init__(bounds, thorough)
+        self.search = search
+
+    def run(self, leaves: Leaves, losses: Tensor, cuts: list[Tensor], clock: Clock) -> tuple[Leaves, Tensor, float]:
+        found, empty, gain = super().run(leaves, losses, cuts, clock)
+        for i, cell in enumerate(leaves.cell.tolist()):
+            self.search.checked.open[cell].narrow()
+            if empty[i]:  # ends cross by more than rounding
+                self.search._close(cell, "")
+        return found, empty, gain
+
+    def _told(self, found: Leaves, site: Site, at: Tensor, sign: float, known: Tensor, values: Tensor) -> Tensor:
+        asked = (values > known).nonzero().flatten()
+        own, places, stand = found[asked], self.search.where(site), known.clone()
+        aims = [(*places[column], int(sign)) for column in at[asked].tolist()]
+        told = self.search.proven(own, self.search.words(own, normal=False), aims)
+        for i, cell, aim, (text, value) in zip(asked.tolist(), own.cell.tolist(), aims, told, strict=True):
+            if value > known[i]:
+                stand[i] = value
+                mine = self.search.checked.open[cell]
+                if mine.bend != aim[0]:
+                    mine.narrow()
+                mine.bend = aim[0]
+                mine.fresh.append((aim[1], aim[2], aim[2] * value))
+                self.search.emit(f"i {cell} {aim[0]} {aim[1]} {aim[2]} {text}")
+        return stand
+
+
+def _intervals(nodes: list[Node], bounds: Bounds) -> dict[str, Interval]:
+    """Of the rectifiers and their arguments, those that the checker takes."""
+    found = {}
+    for node, ends in zip(nodes, bounds.arguments.values(), strict=True):
+        low, high = (torch.from_numpy(e.copy()).reshape(1, *node.shape) for e in ends)
+        found[node.inputs[0]], found[node.name] = Interval(low, high), Interval(low.clamp(min=0), high.clamp(min=0))
     return found
+
+
+def _guard(bounds: Bounds, root: Root) -> Array:
+    """What the rows of leaves have to prove beyond zero."""
+    asked = root.question.rows[None], root.question.offsets[None]
+    free = copy.copy(bounds)
+    free.slack = [0 * s for s in free.slack]
+    least = free.planes(*asked).least[0]
+    found: Array = GUARD * (least - bounds.planes(*asked).least[0]) + DIGITS * np.abs(least)
+    return found
+
+
+def _mix(weights: list[float]) -> str:
+    return ",".join(float(np.float32(w)).hex() for w in weights)
+
+
+def _word(slopes: Array) -> str:
+    return "-" if (slopes == ord(".")).all() else slopes.tobytes().decode()

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
-from ballproof.certificate.checker.certificate import Root, semantic
+from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
+from ballproof.certificate.checker.certificate import Root
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.neurons import Question
 from ballproof.certificate.checker.operators import read_network
@@ -46,8 +46,12 @@ class Rigorous:
         folder: Path | None = None,
         seconds: float = 10.0,
     ) -> Rigorous:
-        """For an ONNX file. Raises `NotModelledError` for layers that the checker has no rule for."""
-        return Rigorous(path, semantic(read_network(path), Arithmetic(deployed)), eps, clip, deployed, folder, seconds)
+        """For an ONNX file. Raises `NotModelledError` for layers that the checker has no rule for; deployed: for functions too
+        whose float32 values would have to be assumed."""
+        network = read_network(path)
+        if deployed and network.assumed:
+            raise NotModelledError(f"float32 values of {', '.join(network.assumed)}, which no standard fixes")
+        return Rigorous(path, network, eps, clip, deployed, folder, seconds)
 
     def proves(self, x: Array, labels: Array, index: list[int]) -> Array:
         """Whether the checker accepts a proof that no point of an example's ball has another class, `(n,) bool`.
@@ -87,11 +91,18 @@ class Rigorous:
         return np.asarray(eye[label] - np.delete(eye, label, 0))
 
     def _by_neurons(self, x: Array, label: int) -> bool:
-        from ballproof.certificate.by_neurons import neuron_lines
+        from ballproof.certificate.by_neurons import ViolatedError, graph_of, proven_by_neurons
 
         rows = self._rows(label)
         root = Root(*self._box(x), Question(rows, np.zeros(len(rows)), np.arange(len(rows))))
-        return neuron_lines(self.network, root, Arithmetic(self.deployed), self.seconds, self.path) is not None
+        graph = graph_of(self.network, self.path)
+        arithmetic = Arithmetic(self.deployed)
+        try:
+            return graph is not None and proven_by_neurons(
+                self.network, graph, root, arithmetic, self.seconds, lambda line: None
+            )
+        except ViolatedError:
+            return False
 
     def _written(self, folder: Path, x: Array, label: int, index: int) -> bool:
         """Whether a certificate was found and checked; its files, with the example's property, are in the folder then."""

@@ -1,7 +1,7 @@
 """A proof by boxes that the checker accepts, searched for with the checker's own bounds.
 
 The search is that of the engine `inputs`, made anew in the checker's arithmetic: every line that is written has been
-proven with all rounding errors taken off. Lines are streamed in depth-first order; an interrupted run leaves a partial proof,
+proven with all rounding errors taken off. Lines are streamed as boxes are decided; an interrupted run leaves a partial proof,
 which the checker calls partial.
 """
 
@@ -10,34 +10,37 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
+from ballproof.certificate.by_neurons import ViolatedError, graph_of, proven_by_neurons
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
-from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots, semantic
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.rounded import Bounds, Planes
 from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.checker.tree import BATCH, clipped, refuted
 from ballproof.solve.inputs import FLOOR
+from ballproof.solve.strategy import FEW_INPUTS, MANY_INPUTS
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Decided = tuple[str, str, list[tuple[Array, Array]]]
+"""The word of a box's line, where it is cut, and its halves."""
 
 GAIN = 0.1
 """A clip is written where it takes off this share of some width; else it is not worth the check."""
 
-FEW_INPUTS, NEURONS = 12, 0.8
-"""Beyond so many inputs a proof by neurons is looked for first, for this share of the time."""
+NEURONS = 0.8
+"""The share of the time for a proof by neurons where halving an input tells something as well."""
 
 FLUSHED = 1.0
 """Seconds after which the lines that are known are written to the disk."""
 
-FIRST = 0.6
+FIRST = 0.8
 """The share of the time in which a proof for every float32 evaluation order is looked for; then one for real numbers."""
 
 
@@ -53,12 +56,11 @@ class Written:
 
 def certificate_for(path: Path, network: Path, property_: Path, timeout: float) -> Written:
     """The strongest proof found in time, at `path`: for every float32 evaluation order, else for real numbers; else no file."""
-    both = not read_network(network).enclosed  # else float32 has no one value that a proof could be of
-    for deployed, share in ((True, FIRST), (False, 1.0)) if both else ((False, 1.0),):
+    for deployed, share in ((True, FIRST), (False, 1.0)):
         written = write_certificate(path, network, property_, share * timeout, deployed)
         if written.whole:
-            check(path, network, property_, deployed)  # raises where it does not
-            return replace(written, reason="for every float32 evaluation order" if deployed else "for real numbers")
+            found = check(path, network, property_, deployed)  # raises where it does not
+            return replace(written, reason=f"for {found.semantics.removeprefix('real numbers and ')}")
         timeout -= written.seconds
     path.unlink()
     return written
@@ -70,80 +72,78 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
     deployed: prove it for every float32 evaluation order of the network.
     """
     start = time.monotonic()
-    net = semantic(read_network(network), Arithmetic(deployed))
+    net = read_network(network)
     cases, digest = read_cases(property_)
     found = roots(cases, net)
-    count, whole, told = 0, True, 0.0
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "network": net.sha256, "property": digest}
+    header |= {"roots": len(found), "semantics": "deployed" if deployed else "real"}
     with gzip.open(path, "wt", encoding="ascii", newline="\n", compresslevel=6) as file:
-        header: dict[str, Any] = {
-            "format": FORMAT,
-            "version": VERSION,
-            "network": net.sha256,
-            "property": digest,
-            "roots": len(found),
-        }
-        header["semantics"] = "deployed" if deployed else "real"
-        file.write(json.dumps(header) + "\n")
-        for number, root in enumerate(found):
-            file.write(f"r {number}\n")
-            for line in _lines(network, net, root, deployed, start + timeout):
-                if time.monotonic() > told + FLUSHED:  # what is on the disk says how far it came, whatever happens next
-                    file.flush()
-                    told = time.monotonic()
-                if not line:
-                    whole = False
-                    break
-                file.write(line + "\n")
-                count += 1
-            if not whole:
-                break
-    seconds = time.monotonic() - start
-    return Written(whole, count, seconds, "" if whole else f"time: {timeout:g} s are over with boxes open")
+        lines = _Lines(file, start + timeout)
+        lines.write(json.dumps(header))
+        reason = f"time: {timeout:g} s are over with boxes open"
+        try:
+            whole = all(_proven(network, net, root, deployed, lines, number) for number, root in enumerate(found))
+        except ViolatedError as error:
+            whole, reason = False, str(error)
+    return Written(whole, lines.count - 1, time.monotonic() - start, "" if whole else reason)
 
 
-def _lines(path: Path, network: Network, root: Root, deployed: bool, until: float) -> Iterator[str]:
-    """The lines of one tree; an empty one where time is over."""
-    search = _Search(network, root, deployed, until)
-    if len(root.low) > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p":
-        from ballproof.certificate.by_neurons import neuron_lines
+class _Lines:
+    """A file whose lines are on the disk soon after they are written: they say how far it came, whatever happens next."""
 
-        if found := neuron_lines(network, root, Arithmetic(deployed), NEURONS * (until - time.monotonic()), path):
-            yield from found
-            return
-    yield from search.lines()
+    def __init__(self, file: TextIO, until: float) -> None:
+        self.file, self.until, self.told, self.count = file, until, 0.0, 0
+
+    def write(self, line: str) -> None:
+        self.file.write(line + "\n")
+        self.count += 1
+        if time.monotonic() > self.told + FLUSHED:
+            self.file.flush()
+            self.told = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        return self.until - time.monotonic()
+
+
+def _proven(path: Path, network: Network, root: Root, deployed: bool, lines: _Lines, number: int) -> bool:
+    """Whether a root is proven in time; its tree is written meanwhile."""
+    search, inputs = _Search(network, root, deployed), len(root.low)
+    lines.write(f"r {number}")
+    hard = inputs > FEW_INPUTS and search.decided([(0, root.low, root.high)])[0][0] != "p"
+    if hard and (graph := graph_of(network, path)) is not None:
+        share = NEURONS if inputs <= MANY_INPUTS else 1.0
+        lines.write("g 0")
+        if proven_by_neurons(network, graph, root, Arithmetic(deployed), share * lines.left, lines.write):
+            lines.write("e")
+            return True
+        if lines.left <= 0:
+            return False
+        lines.write("x")
+    return search.run(lines)
 
 
 class _Search:
-    """One root. Boxes are decided many at a time, and told in depth-first order as soon as all before them are."""
+    """One root by boxes, many at a time."""
 
-    def __init__(self, network: Network, root: Root, deployed: bool, until: float) -> None:
-        self.network, self.root, self.deployed, self.until = network, root, deployed, until
+    def __init__(self, network: Network, root: Root, deployed: bool) -> None:
+        self.network, self.root, self.deployed = network, root, deployed
 
-    def lines(self) -> Iterator[str]:
-        """The lines of the tree; an empty one where time is over."""
-        words: list[str] = [""]
-        children: list[list[int]] = [[]]
-        stack = [(0, self.root.low, self.root.high)]
-        waiting = [0]
+    def run(self, lines: _Lines) -> bool:
+        """Whether all boxes are proven in time; a line for each."""
+        stack, count = [(0, self.root.low, self.root.high)], 1
         while stack:
-            if time.monotonic() > self.until:
-                yield ""
-                return
+            if lines.left < 0:
+                return False
             batch, stack = stack[-BATCH:], stack[:-BATCH]
-            for (place, _, _), step in zip(batch, self.decided(batch), strict=True):
-                words[place] = step[0]
-                for low, high in reversed(step[1]):  # the lower half comes first in the file, so it is decided first
-                    children[place].append(len(words))
-                    words.append("")
-                    children.append([])
-                    stack.append((len(words) - 1, low, high))
-            while waiting and words[waiting[-1]]:
-                place = waiting.pop()
-                yield words[place]
-                waiting += children[place]
+            for (place, _, _), (word, where, halves) in zip(batch, self.decided(batch), strict=True):
+                lines.write(f"{word} {place} {where}".rstrip())
+                stack += [(count + k, *half) for k, half in enumerate(halves)]
+                count += len(halves)
+        return True
 
-    def decided(self, batch: list[tuple[int, Array, Array]]) -> list[tuple[str, list[tuple[Array, Array]]]]:
-        """Of each box its line, and the boxes that it leaves."""
+    def decided(self, batch: list[tuple[int, Array, Array]]) -> list[Decided]:
+        """What becomes of each box."""
         low, high = np.stack([b[1] for b in batch]), np.stack([b[2] for b in batch])
         question = self.root.question
         arithmetic = Arithmetic(self.deployed)
@@ -156,10 +156,10 @@ class _Search:
         ends = clipped(low, high, planes, question, arithmetic)
         gain = _gain(high - low, ends[1] - ends[0])
         weight = _weight(planes, refuted(planes.least, question), question.groups)
-        found: list[tuple[str, list[tuple[Array, Array]]]] = []
+        found: list[Decided] = []
         for i in range(len(batch)):
             if ends[2][i]:
-                found.append(("p", []))
+                found.append(("p", "", []))
             elif gain[i] > GAIN:
                 found.append(_halved("k", ends[0][i], ends[1][i], weight[i]))
             else:
@@ -180,7 +180,7 @@ def _weight(planes: Planes, gone: Array, groups: Array) -> Array:
     return found
 
 
-def _halved(word: str, low: Array, high: Array, weight: Array) -> tuple[str, list[tuple[Array, Array]]]:
+def _halved(word: str, low: Array, high: Array, weight: Array) -> Decided:
     """Along the input on which the rows depend most; the place needs no more than the digits of float32."""
     score = (weight + FLOOR * weight.max() + 1e-12) * (high - low)
     axis = int(score.argmax())
@@ -188,4 +188,4 @@ def _halved(word: str, low: Array, high: Array, weight: Array) -> tuple[str, lis
     at = at if low[axis] < at < high[axis] else float((low[axis] + high[axis]) / 2)
     below, above = high.copy(), low.copy()
     below[axis] = above[axis] = at
-    return f"{word} {axis} {at.hex()}", [(low, below), (above, high)]
+    return word, f"{axis} {at.hex()}", [(low, below), (above, high)]

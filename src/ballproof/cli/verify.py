@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,7 +23,7 @@ def verify(
         Path | None, Parameter(help="Write the result and the counterexample here, as VNN-COMP wants them.")
     ] = None,
     certificate: Annotated[
-        Path | None, Parameter(help="Write a proof for `ballproof check` here, where one by boxes is found in the time left.")
+        Path | None, Parameter(help="Write a proof for `ballproof check` here; what is not easy is searched for with it.")
     ] = None,
     out: OutIfAny = None,
     threads: Threads = 0,
@@ -33,8 +32,8 @@ def verify(
     """Decide whether some input of the specification gives an output that it calls unsafe.
 
     Prints `unsat` (none: proven), `sat` with the input and the output that ONNX Runtime gave for it, `unknown` or `timeout`.
-    A certificate is looked for anew in the checker's own arithmetic, by splits of inputs or neurons; the verdicts of milp and
-    smt carry none of this kind.
+    With a certificate, what is not decided in a third of the time is searched for in the checker's own arithmetic, by splits of
+    inputs or neurons, and written meanwhile; the verdicts of milp and smt carry none of this kind.
 
     Example: ballproof verify net.onnx property.vnnlib --timeout 60 --certificate proof.gz
     """
@@ -53,13 +52,16 @@ def verify(
     if out is not None:
         Run.refuse_taken(out)
     with waiting("verify", timeout):
-        found = verify_files(network, specification, timeout - (time.monotonic() - start), engine)
+        left = timeout - (time.monotonic() - start)
+        if certificate is None:
+            found, proof = verify_files(network, specification, left, engine), ""
+        else:
+            from ballproof.certificate.verified import verify_with_certificate
+
+            found, proof = verify_with_certificate(certificate, network, specification, left, engine)
     text = written(found.witness) if found.witness is not None else ""
     if results is not None:
         results.write_text(f"{found.result}\n{text}")
-    left = timeout - (time.monotonic() - start)
-    with waiting("certificate", left) if certificate else nullcontext():
-        proof = _certificate(certificate, network, specification, left, found.result)
     if proof and found.engine in ("milp", "smt"):
         proof += f"; `{found.engine}` itself leaves no certificate of this kind: one is searched for anew"
     told = {
@@ -81,26 +83,6 @@ def verify(
     lines += [f"; {proof}"] if proof else []
     lines += [f"; report: {told['report']}"] if out is not None else []
     tell(json, told, lines)
-
-
-def _certificate(path: Path | None, network: Path, specification: Path, seconds: float, result: str) -> str:
-    """Write the certificate that is asked for; what became of it, in words."""
-    if path is None:
-        return ""
-    if result != "unsat":
-        return f"no certificate: the result is {result}"
-    from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
-    from ballproof.certificate.writer import certificate_for
-
-    try:
-        written = certificate_for(path, network, specification, seconds)
-    except NotModelledError as error:
-        return f"no certificate: the checker has no rule for {error}"
-    except RefusedError as error:
-        return f"no certificate: {error}"
-    if not written.whole:
-        return f"no certificate: {written.reason}"
-    return f"certificate {written.reason}: {written.boxes} boxes, {path.stat().st_size} bytes, {written.seconds:.1f} s"
 
 
 def _number(value: float) -> float | None:

@@ -35,8 +35,8 @@ class Leaves:
     """Sub-problems along axis 0: one group of the property each, on the part of the region where splits hold.
 
     low, high, beta: by site, `(leaves, neurons)`: the interval of each argument and the multiplier on it. free: by site, the
-    slopes. mix: `(leaves, rows)`, the weights of the group's rows. bound, age: `(leaves,)`, what their
-    parents proved, and the splits since their intervals were new.
+    slopes. mix: `(leaves, rows)`, the weights of the group's rows. bound, age, cell: `(leaves,)`, what their
+    parents proved, the splits since their intervals were new, and their numbers in a proof that is written.
     """
 
     group: Tensor
@@ -47,6 +47,7 @@ class Leaves:
     mix: Tensor
     bound: Tensor
     age: Tensor
+    cell: Tensor
 
     def __len__(self) -> int:
         return len(self.group)
@@ -63,6 +64,7 @@ class Leaves:
             self.mix[index],
             self.bound[index],
             self.age[index],
+            self.cell[index],
         )
 
     @staticmethod
@@ -74,7 +76,9 @@ class Leaves:
             tuple(torch.cat(p) for p in zip(*sites, strict=True)) for sites in zip(*(q.free for q in parts), strict=True)
         )
         one = lambda name: torch.cat([getattr(p, name) for p in parts])  # noqa: E731
-        return Leaves(one("group"), cat("low"), cat("high"), cat("beta"), free, one("mix"), one("bound"), one("age"))
+        return Leaves(
+            one("group"), cat("low"), cat("high"), cat("beta"), free, one("mix"), one("bound"), one("age"), one("cell")
+        )
 
 
 def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> list[Site]:
@@ -106,4 +110,5 @@ def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, r
     mix = torch.zeros(count, rows, dtype=like.dtype, device=like.device)
     mix[:, 0] = 1.0
     beta = tuple(torch.zeros_like(a) for a in low)
-    return Leaves(groups, low, high, beta, free, mix, torch.full_like(mix[:, 0], -torch.inf), torch.zeros_like(groups))
+    none, zero = torch.full_like(mix[:, 0], -torch.inf), torch.zeros_like(groups)
+    return Leaves(groups, low, high, beta, free, mix, none, zero, zero)

@@ -50,13 +50,12 @@ WORK = 2**26
 class NeuronSplitting:
     """The search on one task. intervals: those that all leaves stand on; None finds some with optimised slopes.
 
-    journal: leaves that are proven are added to it; intervals are not narrowed then, as splits alone must tell a leaf's.
+    A search that writes its proof down (`certificate/by_neurons.py`) overrides `_anew`, `_parted`, `_closed`, `_settled` and
+    `_violated`.
     """
 
-    def __init__(
-        self, task: Task, intervals: Mapping[str, Interval] | None = None, journal: list[Leaves] | None = None
-    ) -> None:
-        self.task, self.intervals, self.journal = task, intervals, journal
+    def __init__(self, task: Task, intervals: Mapping[str, Interval] | None = None) -> None:
+        self.task, self.intervals = task, intervals
         self.leaves, self.before, self.exhausted = 0, 0, 0
         self.renewing, self.waiting, self.pause = False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
@@ -94,13 +93,14 @@ class NeuronSplitting:
         start = root(self.sites, intervals, torch.arange(len(rows)), rows.shape[1])
         start = _first_mix(self.bounds, start, rows.shape[1])
         self.base = start[:1]
+        start = self._anew(start)
         if not self.sites:
             self.stack = []
             return self._finished(start)
         found = self._bounded(start, STEPS_ROOT)
         if isinstance(found, Answer):
             return found
-        self.stack, self.wide = [found] if len(found[0]) else [], None if self.journal is not None else found
+        self.stack, self.wide = [found] if len(found[0]) else [], found
         return None
 
     def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
@@ -112,7 +112,7 @@ class NeuronSplitting:
         if len(open_) * 2 * self.open * COST > NARROWING * self.clock.left * (self.leaves - self.before) / self.clock.spent:
             return None
         self.renewing = True
-        found = self._narrowed(leaves[open_], _part(seen, open_))
+        found = self._narrowed(self._anew(leaves[open_]), _part(seen, open_))
         if isinstance(found, Answer):
             return found
         stack[:] = [found] if len(found[0]) else []
@@ -120,7 +120,7 @@ class NeuronSplitting:
 
     def _narrowed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves with the intervals of where they violate the property, as long as that pays."""
-        clock, violated = self.clock.part(NARROWING), Violated(self.bounds, thorough=True)
+        clock, violated = self.clock.part(NARROWING), self._violated(thorough=True)
         for _ in range(ROUNDS):
             if not len(leaves) or clock.over:
                 break
@@ -182,7 +182,7 @@ class NeuronSplitting:
         aged, young = old.nonzero().flatten(), (~old).nonzero().flatten()
         lost, _ = losses(self.sites, leaves[aged], _part(seen, aged).at)
         clock = self.clock.part(RENEWING)
-        new, empty, _ = Violated(self.bounds, thorough=False).run(leaves[aged], lost, self._cuts(leaves[aged]), clock)
+        new, empty, _ = self._violated(thorough=False).run(leaves[aged], lost, self._cuts(leaves[aged]), clock)
         new = replace(new, age=torch.zeros_like(new.age))[(~empty).nonzero().flatten()]
         found = self._bounded(new, 2 * STEPS_LEAF) if len(new) else (new, _part(seen, young[:0]))
         if isinstance(found, Answer):
@@ -215,10 +215,9 @@ class NeuronSplitting:
         """The leaves that stay open, with tighter bounds; or a counterexample that one of them points to."""
         self.leaves += len(leaves)
         leaves, seen = self.bounds.ascend(leaves, steps, self._cuts(leaves))
-        keep = (~(leaves.bound > 0)).nonzero().flatten()
+        leaves, closed = self._closed(leaves)
+        keep = (~closed).nonzero().flatten()
         assert seen.points is not None
-        if self.journal is not None:
-            self.journal.append(leaves[(leaves.bound > 0).nonzero().flatten()])
         if len(keep):
             points = seen.points[keep]
             bad = (margins_at(self.task, points) <= 0).nonzero().flatten()
@@ -234,16 +233,15 @@ class NeuronSplitting:
     def _finished(self, leaves: Leaves) -> Answer | None:
         """Leaves without an open neuron: their multipliers taken to the end, then a linear program for each."""
         leaves, seen = self.bounds.ascend(leaves, STEPS_LAST, self._cuts(leaves))
-        if self.journal is not None:
-            self.journal.append(leaves)
-        for i in (~(leaves.bound > 0)).nonzero().flatten().tolist():
+        leaves, closed = self._closed(leaves)
+        for i in (~closed).nonzero().flatten().tolist():
             leaf = leaves[i : i + 1]
             value, point = decided_by_lp(self.bounds, leaf, self._cuts(leaf))
             assert seen.points is not None
             points = [seen.points[i], *([point] if point is not None else [])]
             if (found := self.task.confirm(torch.stack(points))) is not None:
                 return Answer(False, counterexample=found, leaves=self.leaves)
-            if not value > 0:
+            if not value > 0 or not self._settled(leaf):
                 self.exhausted += 1
         return None
 
@@ -254,10 +252,10 @@ class NeuronSplitting:
         bounds.offsets = self.bounds.offsets - leaves.bound.abs().amax() - 1e6
         return bounds.ascend(high, steps, self._cuts(leaves))[0]
 
-    def weights(self, leaves: Leaves) -> list[list[float]]:
-        """The weights of the rows of each leaf's group, without those that pad it."""
+    def weights(self, leaves: Leaves, normal: bool = True) -> list[list[float]]:
+        """The weights of the rows of each leaf's group, without those that pad it; normal: with a sum of 1."""
         sizes = [self.task.property.groups.count(self.names[g]) for g in leaves.group.tolist()]
-        shares = (leaves.mix / leaves.mix.sum(1, keepdim=True)).tolist()
+        shares = (leaves.mix / leaves.mix.sum(1, keepdim=True) if normal else leaves.mix).tolist()
         return [[share[0] + sum(share[n:]), *share[1:n]] for share, n in zip(shares, sizes, strict=True)]
 
     def _split(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves | None, Tensor]:
@@ -281,7 +279,27 @@ class NeuronSplitting:
                 gain = gain.masked_fill(values[:, k] <= 0, -torch.inf)
                 better = gain > best_gain
                 best_gain, best = torch.where(better, gain, best_gain), torch.where(better, choice[:, k], best)
-        return children(self.sites, leaves, best, points[left].gather(1, best.unsqueeze(1)).squeeze(1)), whole
+        pairs = children(self.sites, leaves, best, points[left].gather(1, best.unsqueeze(1)).squeeze(1))
+        return self._parted(pairs, best), whole
+
+    def _anew(self, leaves: Leaves) -> Leaves:
+        """Leaves that are the whole region, each for a group; what was known of these groups is dropped."""
+        return leaves
+
+    def _parted(self, pairs: Leaves, choice: Tensor) -> Leaves:
+        """Both children of some leaves at these neurons, counted over all sites."""
+        return pairs
+
+    def _closed(self, leaves: Leaves) -> tuple[Leaves, Tensor]:
+        """The leaves, and which of them are proven."""
+        return leaves, leaves.bound > 0
+
+    def _settled(self, leaf: Leaves) -> bool:
+        """Whether a leaf that a linear program refutes is proven."""
+        return True
+
+    def _violated(self, thorough: bool) -> Violated:
+        return Violated(self.bounds, thorough)
 
 
 def tight_pass(task: Task) -> LinearPass:

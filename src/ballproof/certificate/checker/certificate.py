@@ -18,9 +18,9 @@ from ballproof.certificate.checker.network import Array, Network
 from ballproof.certificate.checker.neurons import Question
 from ballproof.certificate.checker.operators import read_network
 from ballproof.certificate.checker.specification import Case, read_cases
-from ballproof.certificate.checker.tree import read_tree, replay
+from ballproof.certificate.checker.tree import Tree
 
-FORMAT, VERSION = "ballproof certificate", 1
+FORMAT, VERSION = "ballproof certificate", 2
 
 MOST_WEIGHT = 2**1000
 MOST_LINES, MOST_EACH, LONGEST_LINE = 20_000_000, 16, 2**20
@@ -67,37 +67,54 @@ def check(certificate: Path, network: Path, property_: Path, deployed: bool = Fa
         if header.get(name) != wanted:
             raise RefusedError(f"the certificate is of another {name}: {str(header.get(name))[:16]}..., not {wanted[:16]}...")
     arithmetic = Arithmetic(deployed, exact)
-    found, net = roots(cases, net), semantic(net, arithmetic)
+    found, net = roots(cases, net), net.of(arithmetic)
     if type(header.get("roots")) is not int or header["roots"] != len(found):
         raise RefusedError(f"the certificate has {str(header.get('roots'))[:16]} trees, the property {len(found)} boxes")
-    count = 0
-    trees = _trees(lines, len(found))
-    for root in found:
-        tree = read_tree(next(trees), len(root.low), root.question.count)
-        count += len(tree)
-        low, high, rows, offsets = map(arithmetic.number, (root.low, root.high, root.question.rows, root.question.offsets))
-        try:
-            replay(net, low, high, Question(rows, offsets, root.question.groups), tree, arithmetic)
-        except (OverflowError, MemoryError) as error:
-            raise RefusedError(f"numbers or a box too large to check: {error}") from error
-    if next(trees, None) is not None or cut:
-        raise RefusedError(cut[0] if cut else "the certificate goes on behind its last tree")
+    try:
+        count = _proven(lines, found, net, arithmetic)
+    except (OverflowError, MemoryError) as error:
+        raise RefusedError(f"numbers or a box too large to check: {error}") from error
+    if cut:
+        raise RefusedError(cut[0])
     claim = f"no input of the property's {len(found)} box{'es' if len(found) != 1 else ''} violates it"
     return Checked(claim, net.sha256, digest, *told(net, arithmetic), len(found), count)
 
 
-def semantic(network: Network, arithmetic: Arithmetic) -> Network:
-    """The network in this arithmetic. Raises `NotModelledError` where float32 has no one value for an operation."""
-    if arithmetic.deployed and network.enclosed:
-        raise NotModelledError(f"float32 values of {', '.join(network.enclosed)}, which no standard fixes")
-    return network.of(arithmetic)
+def _proven(lines: Iterator[str], found: list[Root], network: Network, arithmetic: Arithmetic) -> int:
+    """How many lines prove all roots, each by a tree that its own line `r NUMBER` begins."""
+    tree, begun, count = None, 0, 0
+    for line in lines:
+        count += 1
+        if line == f"r {begun}" and begun < len(found):
+            if tree is not None:
+                tree.finish()
+            root = found[begun]
+            low, high, rows, ends = map(arithmetic.number, (root.low, root.high, root.question.rows, root.question.offsets))
+            tree, begun = Tree(network, low, high, Question(rows, ends, root.question.groups), arithmetic), begun + 1
+        elif tree is not None:
+            tree.read(line)
+        else:
+            raise RefusedError(f"`{line[:40]}` stands where the first tree should begin")
+    if tree is not None:
+        tree.finish()
+    if begun < len(found):
+        raise RefusedError(f"{len(found) - begun} of {len(found)} trees are missing: the proof is partial")
+    return count
 
 
 def told(network: Network, arithmetic: Arithmetic) -> tuple[str, str]:
     """Semantics and arithmetic in words."""
     curves = sorted({n.kind for n in network.nodes if n.kind in CURVES} | {"roots" for n in network.nodes if n.rooted})
     enclosed = f", {', '.join(curves)} by rational enclosures" if arithmetic.exact and curves else ""
-    return "real numbers" + " and every float32 evaluation order" * arithmetic.deployed, f"{arithmetic}{enclosed}"
+    semantics = "real numbers" + " and every float32 evaluation order" * arithmetic.deployed
+    return f"{semantics}{assumption(network, arithmetic)}", f"{arithmetic}{enclosed}"
+
+
+def assumption(network: Network, arithmetic: Arithmetic) -> str:
+    """What is taken of float32 on trust, in words; empty where nothing is."""
+    names = ", ".join(network.assumed) if arithmetic.deployed else ""
+    near = "within 2^-20 (1 + their size) of the function, and n 2^-24 more for sums of n"
+    return f" (assuming that float32 values of {names} are {near})" if names else ""
 
 
 def roots(cases: list[Case], network: Network) -> list[Root]:
@@ -176,21 +193,3 @@ def _header(lines: Iterator[str]) -> dict[str, Any]:
     if found.get("semantics") not in ("real", "deployed"):
         raise RefusedError("the semantics are neither `real` nor `deployed`")
     return found
-
-
-def _trees(lines: Iterator[str], count: int) -> Iterator[Iterator[str]]:
-    """The lines of each tree, which its own first line `r K` numbers."""
-    line = next(lines, None)
-    number = 0
-    while line is not None:
-        if line != f"r {number}":
-            raise RefusedError(f"`{line[:40]}` stands where tree {number} of {count} should begin")
-        own: list[str] = []
-        line = next(lines, None)
-        while line is not None and not line.startswith("r"):
-            own.append(line)
-            line = next(lines, None)
-        yield iter(own)
-        number += 1
-    if number < count:
-        raise RefusedError(f"{count - number} of {count} trees are missing: the proof is partial")

@@ -121,14 +121,15 @@ class View:
 class Network:
     """nodes: in an order in which each comes after what it uses; the first is the input, `output` gives the last value.
 
-    precise: the same nodes with fractions for what floats do not hold. enclosed: operations whose value has no finite form.
+    precise: the same nodes with fractions for what floats do not hold. assumed: operations whose float32 values no standard
+    fixes.
     """
 
     nodes: list[Node]
     output: View
     sha256: str
     precise: list[Node]
-    enclosed: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def of(self, arithmetic: Arithmetic) -> Network:
         """The same network, in fractions where they are asked for."""
@@ -150,7 +151,7 @@ def _nearest(value: Array) -> Array:
     return found
 
 
-def finished(nodes: list[Node], output: View, sha256: str, enclosed: set[str]) -> Network:
+def finished(nodes: list[Node], output: View, sha256: str, assumed: set[str]) -> Network:
     """Without the nodes that the output does not depend on. Weights may be fractions: floats are made of them here."""
     used = {0, output.node}
     for place in reversed(range(len(nodes))):
@@ -161,4 +162,4 @@ def finished(nodes: list[Node], output: View, sha256: str, enclosed: set[str]) -
     if any(users.count(place) > MOST_USERS for place in used):
         raise NotModelledError(f"a value that more than {MOST_USERS} nodes use")
     own = [replace(nodes[i], parts=tuple(replace(p, source=order[p.source]) for p in nodes[i].parts)) for i in sorted(used)]
-    return Network(_changed(own, _nearest), View(order[output.node], output.index), sha256, own, tuple(sorted(enclosed)))
+    return Network(_changed(own, _nearest), View(order[output.node], output.index), sha256, own, tuple(sorted(assumed)))

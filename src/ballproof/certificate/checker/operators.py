@@ -71,7 +71,7 @@ class Reading:
             raise NotModelledError(f"functions of the file's own, sparse weights, or operators of version {self.version}")
         self.known: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
-        self.enclosed: set[str] = set()
+        self.assumed: set[str] = set()
         self.results, self.numbers = 1, 0
 
     def run(self, sha256: str) -> Network:
@@ -90,7 +90,7 @@ class Reading:
         output = self.known[self.graph.output[0].name]
         if not isinstance(output, View):
             raise NotModelledError("an output that does not depend on the input")
-        return finished(self.nodes, output, sha256, self.enclosed)
+        return finished(self.nodes, output, sha256, self.assumed)
 
     def visit(self, node: onnx.NodeProto) -> None:
         rule = RULES.get(node.op_type)
@@ -157,9 +157,17 @@ class Reading:
 
     def curve(self, kind: str, value: View, own: bool = True) -> View:
         """A function of each number. own: whether it is an operation of the network, whose float32 values no standard fixes."""
-        self.enclosed |= {kind} if own and kind in CURVES else set()
         part = self.factor(value, np.ones(value.index.shape), value.index.shape)
-        return self.add(Node(kind, value.index.size, (part,)), value.index.shape)
+        found = self.add(Node(kind, value.index.size, (part,)), value.index.shape)
+        return self.loose(kind, found) if own and kind in CURVES else found
+
+    def loose(self, name: str, value: View, steps: int = 0) -> View:
+        """The value of an operation that float32 is only assumed to be near to: within `(16 + steps) 2^-24 (1 + its size)`."""
+        self.assumed.add(name)
+        part = self.factor(value, np.ones(value.index.shape), value.index.shape)
+        return self.affine(
+            value.index.shape, (part,), np.zeros(part.weight.size), 2, 15 + steps, burden=np.ones(part.weight.size)
+        )
 
     def relu(self, value: View) -> View:
         return self.curve("Relu", value, False)
@@ -443,9 +451,32 @@ class Reading:
 
     def Elu(self, x: View, *, alpha: float = 1.0) -> View:
         """`Relu(x) + alpha (exp(min(x, 0)) - 1)`."""
-        self.enclosed.add("Elu")
         bent = self.sum((self.relu(self.sum((_view(x), -1.0), steps=0)), -1.0), steps=0)
-        return self.sum((self.relu(x), 1.0), (self.curve("Exp", bent, False), alpha), bias=-alpha, steps=0)
+        found = self.sum((self.relu(x), 1.0), (self.curve("Exp", bent, False), alpha), bias=-alpha, steps=0)
+        return self.loose("Elu", found)
+
+    def Gelu(self, x: View, *, approximate: bytes = b"none") -> View:
+        """`x / 2 (1 + erf(x / sqrt 2))`."""
+        if approximate != b"none":
+            raise NotModelledError("an approximation by tanh")
+        shape = _view(x).index.shape
+        part = self.factor(x, np.full(shape, _root(Fraction(1, 2)), object), shape)
+        steep = self.affine(shape, (part,), np.zeros(x.index.size), 2, 0, rooted=True)
+        half = self.sum((self.curve("Erf", steep, False), 0.5), bias=0.5, steps=0)
+        return self.loose("Gelu", self.product(x, half))
+
+    def HardSwish(self, x: View) -> View:
+        """`x Clip(x / 6 + 1 / 2, 0, 1)`."""
+        ramp = self.sum((_view(x), np.array(Fraction(1, 6), object)), bias=0.5, steps=0)
+        return self.loose("HardSwish", self.product(x, self.Clip(ramp, min=0.0, max=1.0)))
+
+    def Mish(self, x: View) -> View:
+        """`x tanh(log(1 + exp(x)))`."""
+        return self.loose("Mish", self.product(x, self.curve("Tanh", self.curve("Softplus", _view(x), False), False)))
+
+    def ReduceLogSumExp(self, x: View, given: Any = None, *, axes: Any = None, keepdims: int = 1) -> View:
+        total = self.ReduceSum(self.curve("Exp", _view(x), False), given, axes=axes, keepdims=keepdims)
+        return self.loose("ReduceLogSumExp", self.curve("Log", total, False), x.index.size // total.index.size)
 
     def Abs(self, x: View) -> View:
         return self.sum((self.relu(_view(x)), 2.0), (x, -1.0), steps=0)
@@ -492,7 +523,7 @@ class Reading:
     def Pow(self, x: View, power: Array) -> View:
         if power.size != 1 or float(power.item()) != 2.0:
             raise NotModelledError("a power other than 2")
-        return self.curve("Square", _view(x))
+        return self.loose("Pow", self.curve("Square", _view(x), False))
 
     def Softmax(self, x: View, *, axis: int | None = None) -> View:
         """`1 / sum_j exp(x_j - x_i)`."""
@@ -501,9 +532,8 @@ class Reading:
         if axis % index.ndim != index.ndim - 1 or (self.version < 13 and index.ndim != 2):
             raise NotModelledError("a softmax that is not along the last axis")
         apart = self.sum((View(x.node, index[..., None, :]), 1.0), (View(x.node, index[..., :, None]), -1.0), steps=0)
-        self.enclosed.add("Softmax")
-        total = self.ReduceSum(self.curve("Exp", apart), axes=[-1], keepdims=0)
-        return self.curve("Reciprocal", total)
+        total = self.ReduceSum(self.curve("Exp", apart, False), axes=[-1], keepdims=0)
+        return self.loose("Softmax", self.curve("Reciprocal", total, False), index.shape[-1])
 
 
 def _function(kind: str) -> Callable[..., View]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
-from ballproof.certificate.checker.certificate import Checked, check, roots, semantic, told
+from ballproof.certificate.checker.certificate import Checked, assumption, check, roots, told
 from ballproof.certificate.checker.network import Array, Network
 from ballproof.certificate.checker.operators import read_network, unpacked
 from ballproof.certificate.checker.rounded import Bounds
@@ -38,13 +38,13 @@ def check_counterexample(path: Path, network: Path, property_: Path, deployed: b
     arithmetic = Arithmetic(deployed, exact=True)
     read = read_network(network)
     roots(cases, read)  # refuses a property that does not fit the network
-    net = semantic(read, arithmetic)
+    net = read.of(arithmetic)
     x = _input(unpacked(path).decode("ascii", "replace"), net.nodes[0].size)
     exact = [Fraction(float(v)) for v in x]
     own = [c for c in cases if all(a <= v <= b for a, v, b in zip(c.low, exact, c.high, strict=True))]
     if not own:
         raise RefusedError("the input lies in no box of the property")
-    semantics = "every float32 evaluation order" if deployed else "real numbers"
+    semantics = ("every float32 evaluation order" if deployed else "real numbers") + assumption(net, arithmetic)
     if not any(_violated(net, case, x, arithmetic) for case in own):
         raise RefusedError(f"the input does not violate the property in {semantics}")
     claim = "the input lies in the property's box and violates it"

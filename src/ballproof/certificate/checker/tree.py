@@ -1,136 +1,131 @@
-"""The proof of a certificate: boxes that are clipped and split, and at the end proven, one by one.
+"""The proof of one root: boxes that are clipped and split, and at the end proven, one by one.
 
-Three kinds of lines, in depth-first order with the lower half first, speak of the box on top of the stack:
+    p BOX           proven: of every group of rows one is positive on the box, or nothing is left of it when it is clipped
+    s BOX DIM AT    two new boxes: where input DIM is at most AT, a hexadecimal float, and where it is at least that
+    k BOX DIM AT    clipped to where every row of some group may be at most 0, by the rows' own planes; then split
+    g BOX           a proof of the box by splits of neurons (neurons.py): the lines that follow, up to `e` or `x`
 
-    p           proven: of every group of rows one is positive on the box, or nothing is left of the box when it is clipped
-    s DIM AT    split along input DIM at AT, a hexadecimal float: `x <= AT` and `x >= AT` cover the box
-    k DIM AT    clipped to where every row of some group may be at most 0, by the rows' own planes; then split
-
-Any other line begins a proof of the box by splits of neurons (neurons.py). A split needs no trust: both halves are the box's
-own. A clip is made anew here. So the lines can only fail to prove.
+Boxes are numbered from 0, the root, in the order in which they are made. A split needs no trust: both halves are the box's own,
+and AT is moved into it. A clip is made anew here. So the lines can only fail to prove.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ballproof.certificate.checker.arithmetic import TINY, UNIT, Arithmetic, RefusedError
 from ballproof.certificate.checker.network import Array, Network
-from ballproof.certificate.checker.neurons import Question, index, number, prove
+from ballproof.certificate.checker.neurons import MOST_OPEN, Cells, Question, index, number
 from ballproof.certificate.checker.rounded import Bounds, Planes
 
 BATCH = 256
-PROVEN, SPLIT, CLIP, NEURONS = 0, 1, 2, 3
 
 
 @dataclass
+class Box:
+    """low, high: `(inputs,)`; None of a half whose whole waits to be clipped. share: of the root, by halves."""
+
+    low: Any
+    high: Any
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What waits to be computed: that a box is proven, or where it is clipped and then cut."""
+
+    name: int
+    box: Box
+    axis: int = 0
+    at: float = 0.0
+    halves: tuple[Box, ...] = ()
+
+
 class Tree:
-    """By place in the file: what happens to the box, along which input, where, and the place of its second child.
+    """The boxes of one root that are open."""
 
-    The first child is at the next place. proofs: by place, the lines of a proof by neurons.
-    """
+    def __init__(self, network: Network, low: Array, high: Array, question: Question, arithmetic: Arithmetic) -> None:
+        self.network, self.question, self.arithmetic, self.inputs = network, question, arithmetic, len(low)
+        self.open, self.count = {0: Box(low, high)}, 1
+        self.waiting: list[Step] = []
+        self.cells: Cells | None = None
+        self.of = 0  # the box whose parts they are
 
-    kind: Array
-    axis: Array
-    at: Array
-    other: Array
-    proofs: dict[int, list[str]]
-
-    def __len__(self) -> int:
-        return len(self.kind) + sum(len(p) - 1 for p in self.proofs.values())
-
-
-def read_tree(lines: Iterable[str], inputs: int, groups: int) -> Tree:
-    """The lines of one tree; raises `RefusedError` where they are no whole tree."""
-    found: list[tuple[int, int, float]] = []
-    others: list[int] = []
-    waiting: list[tuple[int, float]] = []  # splits whose second half comes later, and what share of the box it is, by halves
-    proofs: dict[int, list[str]] = {}
-    open_, leaves, share, told = True, 0, 1.0, 0.0  # leaves: of the proof by neurons that is being read
-    for line in lines:
-        if not open_:
-            raise RefusedError("a tree has more lines than boxes")
-        word, *rest = line.split() or [""]
-        if leaves or word in ("g", "n", "q"):
-            own = proofs.setdefault(len(found), [])
-            leaves += {"g": groups, "n": 2}.get(word, 0) - (1 if own else 0)
-            own.append(line)
-            if leaves:
-                continue
-            found.append((NEURONS, 0, 0.0))
-        else:
-            found.append(_decision(word, rest, inputs))
-        others.append(-1)
-        if found[-1][0] in (SPLIT, CLIP):
-            share /= 2
-            waiting.append((len(found) - 1, share))
-        else:
-            told += share
-            open_ = bool(waiting)
-            if waiting:
-                place, share = waiting.pop()
-                others[place] = len(found)
-    if open_:
-        raise RefusedError(
-            f"the proof is partial: a tree ends with {100 * (1 - told):.4g} % of its box open, counted by halves"
-        )
-    kind, axis, at = (np.array(v) for v in zip(*found, strict=True))
-    return Tree(kind, axis, at, np.array(others), proofs)
-
-
-def _decision(word: str, rest: list[str], inputs: int) -> tuple[int, int, float]:
-    """What a line says of a box: kind, axis and place."""
-    if word == "p" and not rest:
-        return PROVEN, 0, 0.0
-    if word in ("s", "k") and len(rest) == 2:
-        return SPLIT if word == "s" else CLIP, index(rest[0], inputs), number(rest[1])
-    raise RefusedError(f"`{word[:40]}` begins no line of a tree")
-
-
-def replay(network: Network, low: Array, high: Array, question: Question, tree: Tree, arithmetic: Arithmetic) -> None:
-    """Raises `RefusedError` unless every box of the tree is proven. low, high: `(inputs,)`, the root."""
-    level = np.array([0])
-    lows, highs = low[None], high[None]
-    while len(level):
-        after: list[tuple[Array, Array, Array]] = []
-        for start in range(0, len(level), BATCH):
-            part = slice(start, start + BATCH)
-            after += _step(network, level[part], lows[part], highs[part], question, tree, arithmetic)
-        if not after:
+    def read(self, line: str) -> None:
+        """One line. Raises `RefusedError` where it is none, or where one that came before does not prove what it says."""
+        if self.cells is not None:
+            self._read_neurons(self.cells, line)
             return
-        level, lows, highs = (np.concatenate(each) for each in zip(*after, strict=True))
+        word, *rest = line.split() or [""]
+        if len(rest) != {"p": 1, "g": 1, "s": 3, "k": 3}.get(word):
+            raise RefusedError(f"`{line[:40]}` begins no line of a tree")
+        name = index(rest[0], self.count)
+        if name not in self.open:
+            raise RefusedError(f"`{line[:40]}` is of a box that is not open")
+        box = self.open[name]
+        if box.low is None or len(self.waiting) >= BATCH:
+            self.settle()
+        if word == "g":
+            bounds = Bounds(self.network, box.low[None], box.high[None], self.arithmetic)
+            self.cells, self.of = Cells(bounds, self.question), name
+            return
+        del self.open[name]
+        step = Step(name, box)
+        if word != "p":
+            halves = Box(None, None, box.share / 2), Box(None, None, box.share / 2)
+            step = Step(name, box, index(rest[1], self.inputs), number(rest[2]), halves)
+            self.open |= {self.count: halves[0], self.count + 1: halves[1]}
+            self.count += 2
+        if len(self.open) * self.inputs > MOST_OPEN:
+            raise RefusedError("too many boxes are open at once")
+        if word == "s":
+            self._cut(box.low, box.high, step)
+        else:
+            self.waiting.append(step)
 
+    def _read_neurons(self, cells: Cells, line: str) -> None:
+        if line == "e":
+            cells.finish()
+            del self.open[self.of]
+        if line in ("e", "x"):
+            self.cells = None
+        else:
+            cells.read(line)
 
-def _step(
-    network: Network, places: Array, low: Array, high: Array, question: Question, tree: Tree, arithmetic: Arithmetic
-) -> list[tuple[Array, Array, Array]]:
-    """The children of these boxes: their places and ends."""
-    kind, low, high = tree.kind[places], low.copy(), high.copy()
-    asked = np.flatnonzero((kind == PROVEN) | (kind == CLIP))
-    if len(asked):
-        bounds = Bounds(network, low[asked], high[asked], arithmetic)
-        planes = bounds.planes(question.rows[None], question.offsets[None])
-        below, above, empty = clipped(low[asked], high[asked], planes, question, arithmetic)
-        wrong = np.flatnonzero((kind[asked] == PROVEN) & ~empty)
-        if len(wrong):
-            known = float(planes.least[wrong[0]].max())
-            raise RefusedError(f"box {places[asked][wrong[0]]} is not proven: its rows are only known to be above {known:.6g}")
-        low[asked], high[asked] = below, above
-    for i in np.flatnonzero(kind == NEURONS):
-        prove(Bounds(network, low[i : i + 1], high[i : i + 1], arithmetic), tree.proofs[int(places[i])], question)
-    cut = (kind == SPLIT) | (kind == CLIP)
-    if not cut.any():
-        return []
-    places, low, high = places[cut], low[cut], high[cut]
-    at, axis = arithmetic.number(tree.at[places][:, None]), tree.axis[places][:, None]
-    value = np.clip(at, np.take_along_axis(low, axis, 1), np.take_along_axis(high, axis, 1))
-    below, above = high.copy(), low.copy()
-    np.put_along_axis(below, axis, value, 1)
-    np.put_along_axis(above, axis, value, 1)
-    return [(places + 1, low, below), (tree.other[places], above, high)]
+    def settle(self) -> None:
+        """Computes what waits. Raises `RefusedError` where a box is not proven."""
+        waiting, self.waiting = self.waiting, []
+        if not waiting:
+            return
+        low, high = np.stack([s.box.low for s in waiting]), np.stack([s.box.high for s in waiting])
+        planes = Bounds(self.network, low, high, self.arithmetic).planes(self.question.rows[None], self.question.offsets[None])
+        low, high, empty = clipped(low, high, planes, self.question, self.arithmetic)
+        for i, step in enumerate(waiting):
+            if step.halves:
+                self._cut(low[i], high[i], step)
+            elif not empty[i]:
+                known = float(planes.least[i].max())
+                raise RefusedError(f"box {step.name} is not proven: its rows are only known to be above {known:.6g}")
+
+    def _cut(self, low: Array, high: Array, step: Step) -> None:
+        """The ends of both halves."""
+        at = min(max(self.arithmetic.scalar(step.at), low[step.axis]), high[step.axis])
+        below, above = high.copy(), low.copy()
+        below[step.axis] = above[step.axis] = at
+        (step.halves[0].low, step.halves[0].high), (step.halves[1].low, step.halves[1].high) = (low, below), (above, high)
+
+    def finish(self) -> None:
+        """Raises `RefusedError` unless all boxes are proven."""
+        self.settle()
+        left = sum(box.share for box in self.open.values())
+        if self.cells is not None:
+            self.cells.settle()
+            left -= self.open[self.of].share * (1 - self.cells.left)
+        if self.open:
+            raise RefusedError(f"the proof is partial: {100 * left:.4g} % of a box are open, counted by halves of splits")
 
 
 def refuted(least: Array, question: Question) -> Array:
