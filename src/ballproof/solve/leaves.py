@@ -65,6 +65,12 @@ class Leaves:
             self.age[index],
         )
 
+    def to(self, kind: torch.dtype) -> Leaves:
+        """The same in another precision, rounded to the nearest."""
+        cast = lambda parts: tuple(p.to(kind) for p in parts)  # noqa: E731
+        free, mix, bound = tuple(cast(f) for f in self.free), self.mix.to(kind), self.bound.to(kind)
+        return Leaves(self.group, cast(self.low), cast(self.high), cast(self.beta), free, mix, bound, self.age)
+
     @staticmethod
     def joined(parts: list[Leaves]) -> Leaves:
         if len(parts) == 1:
@@ -78,14 +84,19 @@ class Leaves:
 
 
 def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> list[Site]:
-    """The scalar nodes with unsettled neurons, in order; nodes that broadcast their argument are none."""
+    """The scalar nodes with unsettled neurons, in order; nodes that broadcast their argument are none.
+
+    Wherever the two lines of a node differ, be it by rounding, a neuron counts as unsettled.
+    """
     found = []
     for node in graph.varying:
         operation, name = node.operation, node.inputs[0]
         if not isinstance(operation, Scalar) or not graph.node[name].varies or node.shape != graph.node[name].shape:
             continue
         given = [constants[i] for i in node.inputs[1:]]
-        places = operation.unsettled(intervals[name], *given)[0].reshape(-1).nonzero().flatten()
+        lines = operation.relax(intervals[name], *given, slope="adaptive")
+        two = (lines.lower.slopes[0] != lines.upper.slopes[0]) | (lines.lower.offset != lines.upper.offset)
+        places = (operation.unsettled(intervals[name], *given)[0] | two).reshape(-1).nonzero().flatten()
         if len(places):
             at = tuple(c.expand(1, *node.shape).reshape(-1)[places] for c in given)
             found.append(Site(node, operation, name, places, at))

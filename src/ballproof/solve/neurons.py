@@ -90,7 +90,8 @@ class NeuronSplitting:
         rows, offsets, self.names = _by_group(task)
         constants = {k: v.detach() for k, v in graph.constants().items()}
         self.sites = sites_of(graph, intervals, constants)
-        self.bounds = LeafBounds(graph, task.region, self.sites, _lines(graph, intervals, constants), rows, offsets)
+        lines, quick = _lines(graph, intervals, constants), self.journal is None and self.intervals is None
+        self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick)
         start = root(self.sites, intervals, torch.arange(len(rows)), rows.shape[1])
         start = _first_mix(self.bounds, start, rows.shape[1])
         self.base = start[:1]
@@ -214,7 +215,7 @@ class NeuronSplitting:
     def _bounded(self, leaves: Leaves, steps: int) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves that stay open, with tighter bounds; or a counterexample that one of them points to."""
         self.leaves += len(leaves)
-        leaves, seen = self.bounds.ascend(leaves, steps, self._cuts(leaves))
+        leaves, seen = self.bounds.ascend(leaves, steps, self._cuts(leaves), measured=steps == STEPS_ROOT)
         keep = (~(leaves.bound > 0)).nonzero().flatten()
         assert seen.points is not None
         if self.journal is not None:
@@ -269,14 +270,15 @@ class NeuronSplitting:
         if not len(left):
             return None, whole
         leaves, choice, values = leaves[left], choice[left], values[left]
+        scout = self.bounds.scout
+        quick, bound = leaves.to(scout.rows.dtype), leaves.bound.to(scout.rows.dtype)
         at = points[left].gather(1, choice)
-        best_gain = torch.full_like(leaves.bound, -torch.inf)
+        best_gain = torch.full_like(bound, -torch.inf)
         best = choice[:, 0].clone()
         if count > 1:
             for k in range(count):
-                pair = children(self.sites, leaves, choice[:, k], at[:, k])
-                found = self.bounds.evaluate(pair).values.reshape(2, -1)
-                found = torch.maximum(found, leaves.bound)
+                pair = children(self.sites, quick, choice[:, k], at[:, k].to(bound))
+                found = torch.maximum(scout.evaluate(pair).values.reshape(2, -1), bound)
                 gain = found.amin(0) + 1e-3 * found.amax(0).clamp(max=0)
                 gain = gain.masked_fill(values[:, k] <= 0, -torch.inf)
                 better = gain > best_gain
