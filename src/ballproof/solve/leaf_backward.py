@@ -53,27 +53,62 @@ class Given(torch.autograd.Function):
 
 
 @dataclass(frozen=True, eq=False)
+class Phases:
+    """Weights on the phases of a site's rectifiers, their free slopes and their intervals, `(1, leaves, neurons)` each."""
+
+    weight: Tensor
+    share: Tensor
+    low: Tensor
+    high: Tensor
+
+    def through(self, own: Tensor) -> tuple[Tensor, Tensor]:
+        """As that of an opening."""
+        slope, offset = phased(own, self.weight, self.share, self.low, self.high)
+        return slope, offset.sum(2)
+
+
+def phased(own: Tensor, weight: Tensor, share: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """A slope and an offset with `slope z + offset <= own relu(z) + weight p` for all z in [low, high] and phases p that fit.
+
+    p is 1 where z > 0, 0 where z < 0, either at 0. So the right side is two lines, and any slope is sound with the least
+    difference at their ends as the offset. The slope lies on the envelope, at `share` of its kink (Zhang et al. 2022).
+    """
+    on, open_ = low >= 0, (low < 0) & (high > 0)
+    left, right = torch.where(open_, low, -1.0), torch.where(open_, high, 1.0)
+    middle, top = weight.clamp(max=0), weight + own * right
+    first, last = -middle / left, (top - middle) / right
+    slope = torch.where(first <= last, first + share.clamp(0, 1) * (last - first), top / (right - left))
+    offset = torch.minimum(torch.minimum(middle, -slope * left), top - slope * right)
+    return torch.where(open_, slope, own * on), torch.where(open_, offset, weight * on)
+
+
+@dataclass(frozen=True, eq=False)
 class Opening:
     """How cotangents pass the split neurons of a site, by leaf.
 
     places: of the neurons, with the slopes of all others. lines: `(1, leaves, neurons)`. multipliers: on the argument, of that
-    shape, and what they cost, `(1, leaves)`; None where all are 0.
+    shape, and what they cost, `(1, leaves)`; None where all are 0. phases: of rectifiers that cuts name.
     """
 
     places: Places
     lines: Relaxation
     multipliers: tuple[Tensor, Tensor] | None = None
+    phases: Phases | None = None
 
     def through(self, own: Tensor) -> tuple[Tensor, Tensor]:
         """The cotangents of the neurons as those of their arguments, and what this adds to each query."""
+        values, extra = self._bent(own) if self.phases is None else self.phases.through(own)
+        if self.multipliers is None:
+            return values, extra
+        return values + self.multipliers[0], extra - self.multipliers[1]
+
+    def _bent(self, own: Tensor) -> tuple[Tensor, Tensor]:
         below, above = self.lines.lower, self.lines.upper
         rising, falling = own.clamp(min=0), own.clamp(max=0)
         values, extra = rising * below.slopes[0] + falling * above.slopes[0], own.new_zeros(own.shape[:2])
         for part, offset in ((rising, below.offset), (falling, above.offset)):
             extra = extra + (part * offset).sum(2) if matters(offset) else extra
-        if self.multipliers is None:
-            return values, extra
-        return values + self.multipliers[0], extra - self.multipliers[1]
+        return values, extra
 
 
 class LeafBackward(Backward):
@@ -107,7 +142,7 @@ class LeafBackward(Backward):
         last = cotangent.ndim == 5 and cotangent.stride(2) == 1 and cotangent.shape[2] > 1
         places = opening.places.channels_last() if last else opening.places
         ordered = cotangent.permute(0, 1, 3, 4, 2) if last else cotangent
-        flat = ordered.reshape(*ordered.shape[:2], -1)
+        flat = ordered.flatten(2)
         index = places.index.flatten()
         passed, own = Taken.apply(flat, places.slope, index)
         values, extra = opening.through(own)

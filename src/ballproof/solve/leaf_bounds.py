@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,14 +17,15 @@ from torch import Tensor
 from ballproof.bounds.backward import matters
 from ballproof.bounds.free import Places
 from ballproof.graph import Graph
+from ballproof.operations.relu import Relu
 from ballproof.problems import Region
-from ballproof.solve.leaf_backward import LeafBackward, Opening
+from ballproof.solve.leaf_backward import LeafBackward, Opening, Phases
 from ballproof.solve.leaves import Leaves, Site
 from ballproof.values import Interval, Line, Relaxation
 
 MOMENTS = 0.9, 0.999
 DECAY = 0.95
-RATE, RATE_BETA = 0.1, 0.1
+RATE, RATE_BETA, RATE_CUT = 0.1, 0.1, 0.02
 """Of a first step. Measured on eight problems of mnist_fc, oval21 and safenlp: see docs/verification.md."""
 
 FEW_WRONG = 4
@@ -43,6 +45,14 @@ class Evaluation:
         """The same in another precision, rounded to the nearest."""
         points = None if self.points is None else self.points.to(kind)
         return Evaluation(self.values.to(kind), [a.to(kind) for a in self.at], points)
+
+
+class CutWeights(Protocol):
+    """Inequalities between phases of rectifiers that every violation meets."""
+
+    def weights(self, leaves: Leaves) -> tuple[list[Tensor], Tensor]:
+        """By the leaves' multipliers: of the phases at each site `(leaves, neurons)`, and their cost `(leaves,)`."""
+        ...
 
 
 class LeafBounds:
@@ -66,6 +76,7 @@ class LeafBounds:
         self.rows, self.offsets = rows, offsets
         self.constants = {k: v.detach() for k, v in graph.constants().items()}
         self.lines = relaxations
+        self.cuts: CutWeights | None = None
         self.fixed = {n: _with_query_axis(r) for n, r in relaxations.items()}
         self.places = [_places(s, relaxations[s.node.name]) for s in sites]
         self.scout = self._single() if quick and rows.dtype == torch.float64 else self
@@ -88,6 +99,8 @@ class LeafBounds:
         slope = cotangent.new_zeros(1, len(leaves), *self.region.shape) if found is None else found.lower
         offset = (slope.new_zeros(1, len(leaves)) + walk.offset_lower).reshape(-1) + (mix * self.offsets[leaves.group]).sum(1)
         values = self.region.minimum(slope).reshape(-1) + offset
+        if self.cuts is not None:
+            values = values - self.cuts.weights(leaves)[1]
         if not details:
             return Evaluation(values)
         zeros = [s.places.new_zeros(len(leaves), len(s.places), dtype=values.dtype) for s in self.sites]
@@ -103,28 +116,31 @@ class LeafBounds:
 
     def walk(self, leaves: Leaves, multiplied: bool = True) -> LeafBackward:
         """A pull-back through the leaves' own lines, with or without their multipliers."""
-        lines = {s.node.name: self._opening(i, leaves, multiplied) for i, s in enumerate(self.sites)}
+        phases = self.cuts.weights(leaves)[0] if self.cuts is not None and multiplied else [None for _ in self.sites]
+        lines = {s.node.name: self._opening(i, leaves, multiplied, phases[i]) for i, s in enumerate(self.sites)}
         return LeafBackward(self.graph, self.region, self.constants, self.fixed, lines, self._more(leaves))
 
-    def _opening(self, number: int, leaves: Leaves, multiplied: bool) -> Opening:
+    def _opening(self, number: int, leaves: Leaves, multiplied: bool, weight: Tensor | None) -> Opening:
         site, low, high, beta = self.sites[number], leaves.low[number], leaves.high[number], leaves.beta[number]
         own = site.operation.relax(Interval(low, high), *site.constants, slope=leaves.free[number])
         ahead = lambda x: Line((x.slopes[0].unsqueeze(0),), x.offset.unsqueeze(0))  # noqa: E731
         lines = Relaxation(ahead(own.lower), ahead(own.upper))
+        phases = None
+        if weight is not None and isinstance(site.operation, Relu):
+            phases = Phases(*(t.unsqueeze(0) for t in (weight, leaves.free[number][0], low, high)))
         if not multiplied or site.argument == self.graph.input or not (beta.requires_grad or bool(beta.any())):
-            return Opening(self.places[number], lines)
+            return Opening(self.places[number], lines, phases=phases)
         cost = (beta.clamp(min=0) * high + beta.clamp(max=0) * low).sum(1)
-        return Opening(self.places[number], lines, (beta.unsqueeze(0), cost.unsqueeze(0)))
+        return Opening(self.places[number], lines, (beta.unsqueeze(0), cost.unsqueeze(0)), phases)
 
     def _more(self, leaves: Leaves) -> dict[str, Tensor]:
         """Queries of single nodes that are added to that of the leaf."""
         return {}
 
-    def ascend(self, leaves: Leaves, steps: int, split: list[Tensor], measured: bool = True) -> tuple[Leaves, Evaluation]:
+    def ascend(self, leaves: Leaves, steps: int, split: list[Tensor]) -> tuple[Leaves, Evaluation]:
         """The leaves with the slopes, multipliers and mixes that proved most, and those bounds; an evaluation near there.
 
-        split: by site, `(leaves, neurons)`, the neurons that a split has cut; only those have multipliers. measured: whether
-        leaves that stay open are to have bounds of their own, or may keep those of their parents.
+        split: by site, `(leaves, neurons)`, the neurons that a split has cut; only those have multipliers.
         """
         if self.scout is self:
             leaves, best, seen = self._climbed(leaves, steps, split)
@@ -132,14 +148,11 @@ class LeafBounds:
         kind = self.rows.dtype
         found, best, seen = self.scout._climbed(leaves.to(self.scout.rows.dtype), steps, split)
         leaves = replace(found.to(kind), low=leaves.low, high=leaves.high, bound=leaves.bound)
-        return self._proven(leaves, best > 0, measured), seen.to(kind)
+        return self._proven(leaves, best > 0), seen.to(kind)
 
-    def _proven(self, leaves: Leaves, claimed: Tensor, measured: bool) -> Leaves:
+    def _proven(self, leaves: Leaves, claimed: Tensor) -> Leaves:
         """The leaves with bounds in double precision. Where many claims do not hold, nothing climbs in single from now on."""
-        asked = torch.ones_like(claimed) if measured else claimed
-        bound = leaves.bound.clone()
-        if bool(asked.any()):
-            bound[asked] = torch.maximum(bound[asked], self.evaluate(leaves[asked.nonzero().flatten()]).values)
+        bound = torch.maximum(leaves.bound, self.evaluate(leaves).values)
         wrong = int((claimed & ~(bound > 0)).sum())
         if wrong > max(FEW_WRONG, int(claimed.sum()) // 2):
             self.scout = self
@@ -190,10 +203,16 @@ class LeafBounds:
         ]
         sizes = [a.abs() for a in seen.at]
         betas: list[Tensor | float] = [RATE_BETA * (a + 0.1 * a.mean(1, keepdim=True)) for a in sizes]
-        return [*slopes, *betas, *self._mix_rates(leaves)]
+        cuts: list[Tensor | float] = [RATE_CUT * seen.values.abs().unsqueeze(1)] if self.cuts is not None else []
+        return [*slopes, *betas, *self._mix_rates(leaves), *cuts]
 
     def _parameters(self, leaves: Leaves) -> list[Tensor]:
-        return [*(p for f in leaves.free for p in f), *leaves.beta, *self._mixes(leaves)]
+        cuts = [leaves.learnt] if self.cuts is not None else []
+        return [*(p for f in leaves.free for p in f), *leaves.beta, *self._mixes(leaves), *cuts]
+
+    def use(self, cuts: CutWeights) -> None:
+        """Add these cuts to every leaf's query, with multipliers of its own."""
+        self.cuts = self.scout.cuts = cuts
 
     def _mixes(self, leaves: Leaves) -> list[Tensor]:
         return [leaves.mix] if leaves.mix.shape[1] > 1 else []
@@ -210,12 +229,14 @@ class LeafBounds:
             site.operation.confine(free)
             beta.masked_fill_(~cut, 0.0)
         self._confine_mix(leaves.mix)
+        leaves.learnt.clamp_(min=0)
 
 
 def _own(leaves: Leaves) -> Leaves:
     """The same leaves with parameters that may be changed in place."""
     free = tuple(tuple(p.detach().clone() for p in f) for f in leaves.free)
-    return replace(leaves, free=free, beta=tuple(b.detach().clone() for b in leaves.beta), mix=leaves.mix.detach().clone())
+    beta = tuple(b.detach().clone() for b in leaves.beta)
+    return replace(leaves, free=free, beta=beta, mix=leaves.mix.detach().clone(), learnt=leaves.learnt.detach().clone())
 
 
 def _adam(

@@ -36,7 +36,7 @@ class Leaves:
 
     low, high, beta: by site, `(leaves, neurons)`: the interval of each argument and the multiplier on it. free: by site, the
     slopes. mix: `(leaves, rows)`, the weights of the group's rows. bound, age: `(leaves,)`, what their
-    parents proved, and the splits since their intervals were new.
+    parents proved, and the splits since their intervals were new. learnt: `(leaves, cuts)`, the multipliers of cuts.
     """
 
     group: Tensor
@@ -47,6 +47,7 @@ class Leaves:
     mix: Tensor
     bound: Tensor
     age: Tensor
+    learnt: Tensor
 
     def __len__(self) -> int:
         return len(self.group)
@@ -63,13 +64,16 @@ class Leaves:
             self.mix[index],
             self.bound[index],
             self.age[index],
+            self.learnt[index],
         )
 
     def to(self, kind: torch.dtype) -> Leaves:
         """The same in another precision, rounded to the nearest."""
         cast = lambda parts: tuple(p.to(kind) for p in parts)  # noqa: E731
         free, mix, bound = tuple(cast(f) for f in self.free), self.mix.to(kind), self.bound.to(kind)
-        return Leaves(self.group, cast(self.low), cast(self.high), cast(self.beta), free, mix, bound, self.age)
+        return Leaves(
+            self.group, cast(self.low), cast(self.high), cast(self.beta), free, mix, bound, self.age, self.learnt.to(kind)
+        )
 
     @staticmethod
     def joined(parts: list[Leaves]) -> Leaves:
@@ -80,7 +84,8 @@ class Leaves:
             tuple(torch.cat(p) for p in zip(*sites, strict=True)) for sites in zip(*(q.free for q in parts), strict=True)
         )
         one = lambda name: torch.cat([getattr(p, name) for p in parts])  # noqa: E731
-        return Leaves(one("group"), cat("low"), cat("high"), cat("beta"), free, one("mix"), one("bound"), one("age"))
+        ends = cat("low"), cat("high"), cat("beta")
+        return Leaves(one("group"), *ends, free, one("mix"), one("bound"), one("age"), one("learnt"))
 
 
 def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> list[Site]:
@@ -117,4 +122,5 @@ def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, r
     mix = torch.zeros(count, rows, dtype=like.dtype, device=like.device)
     mix[:, 0] = 1.0
     beta = tuple(torch.zeros_like(a) for a in low)
-    return Leaves(groups, low, high, beta, free, mix, torch.full_like(mix[:, 0], -torch.inf), torch.zeros_like(groups))
+    bound, age, learnt = torch.full_like(mix[:, 0], -torch.inf), torch.zeros_like(groups), mix.new_zeros(count, 0)
+    return Leaves(groups, low, high, beta, free, mix, bound, age, learnt)

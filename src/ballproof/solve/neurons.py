@@ -20,6 +20,7 @@ from ballproof.graph.prune import without_units
 from ballproof.operations import Nonlinear
 from ballproof.solve.branching import children, losses
 from ballproof.solve.clock import Answer, Clock, Task, margins_at
+from ballproof.solve.cuts import Cuts
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaf_lp import decided_by_lp
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
@@ -47,16 +48,27 @@ WORK = 2**26
 """Multiplications that one pull-back of a batch should cost at least, as small batches waste a machine."""
 
 
+EAGER, SELDOM = 30, 10
+"""Cuts are learnt from each of the first batches, then from every so many-th."""
+
+
 class NeuronSplitting:
     """The search on one task. intervals: those that all leaves stand on; None finds some with optimised slopes.
 
-    journal: leaves that are proven are added to it; intervals are not narrowed then, as splits alone must tell a leaf's.
+    journal: leaves that are proven are added to it; intervals are not narrowed and cuts not learnt then, as splits alone must
+    tell a leaf's. cuts: whether closed leaves tell the others what they exclude (`solve/cuts.py`).
     """
 
     def __init__(
-        self, task: Task, intervals: Mapping[str, Interval] | None = None, journal: list[Leaves] | None = None
+        self,
+        task: Task,
+        intervals: Mapping[str, Interval] | None = None,
+        journal: list[Leaves] | None = None,
+        cuts: bool = False,
     ) -> None:
         self.task, self.intervals, self.journal = task, intervals, journal
+        self.cuts: Cuts | None = None
+        self.learning, self.batches = cuts and journal is None, 0
         self.leaves, self.before, self.exhausted = 0, 0, 0
         self.renewing, self.waiting, self.pause = False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
@@ -94,7 +106,11 @@ class NeuronSplitting:
         self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick)
         start = root(self.sites, intervals, torch.arange(len(rows)), rows.shape[1])
         start = _first_mix(self.bounds, start, rows.shape[1])
-        self.base = start[:1]
+        if self.learning and self.sites:
+            self.cuts = Cuts(self.sites, rows)
+            self.bounds.use(self.cuts)
+            start = replace(start, learnt=rows.new_zeros(len(start), self.cuts.capacity))
+        self.base, self.roots = start[:1], start
         if not self.sites:
             self.stack = []
             return self._finished(start)
@@ -117,6 +133,7 @@ class NeuronSplitting:
         if isinstance(found, Answer):
             return found
         stack[:] = [found] if len(found[0]) else []
+        self.roots = Leaves.joined([self.roots[(~torch.isin(self.roots.group, found[0].group)).nonzero().flatten()], found[0]])
         return None
 
     def _narrowed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
@@ -215,17 +232,28 @@ class NeuronSplitting:
     def _bounded(self, leaves: Leaves, steps: int) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves that stay open, with tighter bounds; or a counterexample that one of them points to."""
         self.leaves += len(leaves)
-        leaves, seen = self.bounds.ascend(leaves, steps, self._cuts(leaves), measured=steps == STEPS_ROOT)
+        leaves, seen = self.bounds.ascend(leaves, steps, self._cuts(leaves))
         keep = (~(leaves.bound > 0)).nonzero().flatten()
         assert seen.points is not None
         if self.journal is not None:
             self.journal.append(leaves[(leaves.bound > 0).nonzero().flatten()])
+        if self.cuts is not None and steps == STEPS_LEAF:
+            self._learn(leaves[(leaves.bound > 0).nonzero().flatten()])
         if len(keep):
             points = seen.points[keep]
             bad = (margins_at(self.task, points) <= 0).nonzero().flatten()
             if len(bad) and (found := self.task.confirm(points[bad[:16]])) is not None:
                 return Answer(False, counterexample=found, leaves=self.leaves)
         return leaves[keep], _part(seen, keep)
+
+    def _learn(self, closed: Leaves) -> None:
+        """Cuts of leaves that are closed: of every batch at first, then of some."""
+        self.batches += 1
+        if self.cuts is None or not len(closed) or (self.batches > EAGER and self.batches % SELDOM):
+            return
+        order = self.roots.group.argsort()
+        place = torch.searchsorted(self.roots.group[order], closed.group)
+        self.cuts.learn(self.bounds, closed, self.roots[order[place]])
 
     def _cuts(self, leaves: Leaves) -> list[Tensor]:
         """Which intervals a split has cut."""
