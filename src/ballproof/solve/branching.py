@@ -10,6 +10,9 @@ from torch import Tensor
 from ballproof.solve.leaves import Leaves, Site
 from ballproof.values import Interval
 
+EDGE = 0.1
+"""The share of an interval that a cut at an inflection leaves on either side at least."""
+
 
 def losses(sites: list[Site], leaves: Leaves, at_sites: list[Tensor]) -> tuple[Tensor, Tensor]:
     """How much the relaxation loses at each neuron, all sites in one row, and the place where it would be cut."""
@@ -41,12 +44,12 @@ def children(sites: list[Site], leaves: Leaves, choice: Tensor, point: Tensor) -
 
 def loss_at(site: Site, x: Interval, free: tuple[Tensor, ...], at: Tensor) -> tuple[Tensor, Tensor]:
     """What the line in use loses at the place of the cut and at the better end, times the cotangent; and that place."""
-    point = branch_point(site, x)
     lines = site.operation.relax(x, *site.constants, slope=free)
     line = [
         torch.where(at >= 0, a, b)
         for a, b in zip((*lines.lower.slopes, lines.lower.offset), (*lines.upper.slopes, lines.upper.offset), strict=True)
     ]
+    point = branch_point(site, x)
     gap = [(site.operation.forward(p, *site.constants) - line[0] * p - line[1]).abs() for p in (point, x.lower, x.upper)]
     score = at.abs() * (gap[0] + torch.minimum(gap[1], gap[2]))
     inside = (point > x.lower) & (point < x.upper) & site.operation.unsettled(x, *site.constants)[0]
@@ -54,9 +57,13 @@ def loss_at(site: Site, x: Interval, free: tuple[Tensor, ...], at: Tensor) -> tu
 
 
 def branch_point(site: Site, x: Interval) -> Tensor:
-    """The first break inside the interval, else its middle."""
-    point = x.center
-    for place, _ in reversed(site.operation.breaks):
-        inside = (x.lower < place) & (x.upper > place)
+    """The first break inside the interval, as between breaks a function bends one way, else its middle.
+
+    An inflection next to an end is passed over: one child would be left with nearly all of the interval.
+    """
+    point, width = x.center, x.upper - x.lower
+    for place, turn in reversed(site.operation.breaks):
+        edge = torch.zeros_like(width) if turn else EDGE * width
+        inside = (x.lower + edge < place) & (x.upper - edge > place)
         point = torch.where(inside, torch.full_like(point, place), point)
     return point

@@ -9,46 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import Backward, Cotangents
-from ballproof.graph import Graph, Node
+from ballproof.bounds.backward import matters
+from ballproof.bounds.free import Places
+from ballproof.graph import Graph
+from ballproof.operations.relu import Relu
 from ballproof.problems import Region
+from ballproof.solve.leaf_backward import LeafBackward, Opening, Phases
 from ballproof.solve.leaves import Leaves, Site
 from ballproof.values import Interval, Line, Relaxation
 
 MOMENTS = 0.9, 0.999
 DECAY = 0.95
-RATE, RATE_BETA = 0.1, 0.1
+RATE, RATE_BETA, RATE_CUT = 0.1, 0.1, 0.02
 """Of a first step. Measured on eight problems of mnist_fc, oval21 and safenlp: see docs/verification.md."""
 
-
-class LeafBackward(Backward):
-    """A pull-back that adds the multipliers on its way, and remembers the cotangents of the sites if asked."""
-
-    def __init__(
-        self,
-        graph: Graph,
-        region: Region,
-        constants: Mapping[str, Tensor],
-        relaxations: Mapping[str, Relaxation],
-        multipliers: Mapping[str, tuple[Tensor, Tensor]],
-    ) -> None:
-        super().__init__(graph, region, constants, relaxations)
-        self.multipliers = multipliers
-        self.remember: tuple[str, ...] = ()
-        self.seen: dict[str, Tensor] = {}
-
-    def _through(self, node: Node, cotangents: Cotangents) -> None:
-        if node.name in self.multipliers:
-            multiplier, cost = self.multipliers[node.name]
-            cotangents = Cotangents(cotangents.lower + multiplier, None)
-            self.offset_lower = self.offset_lower - cost
-        if node.name in self.remember:
-            self.seen[node.name] = cotangents.lower
-        super()._through(node, cotangents)
+FEW_WRONG = 4
+"""Claims in single precision that may fail in double before their share is looked at."""
 
 
 @dataclass
@@ -59,6 +40,19 @@ class Evaluation:
     values: Tensor
     at: list[Tensor] = field(default_factory=list)
     points: Tensor | None = None
+
+    def to(self, kind: torch.dtype) -> Evaluation:
+        """The same in another precision, rounded to the nearest."""
+        points = None if self.points is None else self.points.to(kind)
+        return Evaluation(self.values.to(kind), [a.to(kind) for a in self.at], points)
+
+
+class CutWeights(Protocol):
+    """Inequalities between phases of rectifiers that every violation meets."""
+
+    def weights(self, leaves: Leaves) -> tuple[list[Tensor], Tensor]:
+        """By the leaves' multipliers: of the phases at each site `(leaves, neurons)`, and their cost `(leaves,)`."""
+        ...
 
 
 class LeafBounds:
@@ -72,29 +66,46 @@ class LeafBounds:
         relaxations: Mapping[str, Relaxation],
         rows: Tensor,
         offsets: Tensor,
+        quick: bool = False,
     ) -> None:
-        """rows: `(groups, rows, *output)`; offsets: `(groups, rows)`; a positive mix of rows refutes a group."""
+        """rows: `(groups, rows, *output)`; offsets: `(groups, rows)`; a positive mix of rows refutes a group.
+
+        quick: what is in double precision climbs in single precision; what is found there is then proven in double.
+        """
         self.graph, self.region, self.sites = graph, region, sites
         self.rows, self.offsets = rows, offsets
         self.constants = {k: v.detach() for k, v in graph.constants().items()}
+        self.lines = relaxations
+        self.cuts: CutWeights | None = None
         self.fixed = {n: _with_query_axis(r) for n, r in relaxations.items()}
+        self.places = [_places(s, relaxations[s.node.name]) for s in sites]
+        self.scout = self._single() if quick and rows.dtype == torch.float64 else self
+
+    def _single(self) -> LeafBounds:
+        """The same in single precision: a guide, whose bounds are no proofs of what is asked in double."""
+        kind = torch.float32
+        sites = [replace(s, constants=tuple(c.to(kind) for c in s.constants)) for s in self.sites]
+        lines = {n: _typed(r, kind) for n, r in self.lines.items()}
+        ends = self.rows.to(kind), self.offsets.to(kind)
+        return LeafBounds(self.graph.to(dtype=kind), self.region.to(dtype=kind), sites, lines, *ends)
 
     def evaluate(self, leaves: Leaves, details: bool = False) -> Evaluation:
         """The bounds that the leaves' own slopes, multipliers and mixes prove. Differentiable in those."""
         mix = self._weights(leaves)
         rows = self.rows[leaves.group]
         cotangent = (rows * mix.reshape(*mix.shape, *(1 for _ in rows.shape[2:]))).sum(1).unsqueeze(0)
-        walk = LeafBackward(self.graph, self.region, self.constants, self.relaxations(leaves), self._multipliers(leaves))
-        walk.remember = tuple(s.node.name for s in self.sites) if details else ()
+        walk = self.walk(leaves)
         found = walk.pulled(self.graph.output, cotangent, both=False)
         slope = cotangent.new_zeros(1, len(leaves), *self.region.shape) if found is None else found.lower
         offset = (slope.new_zeros(1, len(leaves)) + walk.offset_lower).reshape(-1) + (mix * self.offsets[leaves.group]).sum(1)
         values = self.region.minimum(slope).reshape(-1) + offset
+        if self.cuts is not None:
+            values = values - self.cuts.weights(leaves)[1]
         if not details:
             return Evaluation(values)
         zeros = [s.places.new_zeros(len(leaves), len(s.places), dtype=values.dtype) for s in self.sites]
         at = [
-            walk.seen[s.node.name][0].flatten(1)[:, s.places].expand(len(leaves), -1) if s.node.name in walk.seen else z
+            walk.seen[s.node.name][0].expand(len(leaves), -1) if s.node.name in walk.seen else z
             for s, z in zip(self.sites, zeros, strict=True)
         ]
         return Evaluation(values, at, self.region.minimizer(slope)[0])
@@ -103,54 +114,62 @@ class LeafBounds:
         """Of the rows, from their mixes."""
         return leaves.mix / leaves.mix.sum(1, keepdim=True)
 
-    def relaxations(self, leaves: Leaves) -> dict[str, Relaxation]:
-        """The lines of every nonlinear node, those of the sites from the leaves' intervals and slopes, along the query axis."""
-        found = dict(self.fixed)
-        for site, low, high, free in zip(self.sites, leaves.low, leaves.high, leaves.free, strict=True):
-            own = site.operation.relax(Interval(low, high), *site.constants, slope=free)
-            base = self.fixed[site.node.name]
-            lines = [self._placed(site, a, b) for a, b in ((base.lower, own.lower), (base.upper, own.upper))]
-            found[site.node.name] = Relaxation(lines[0], lines[1])
-        return found
+    def walk(self, leaves: Leaves, multiplied: bool = True) -> LeafBackward:
+        """A pull-back through the leaves' own lines, with or without their multipliers."""
+        phases = self.cuts.weights(leaves)[0] if self.cuts is not None and multiplied else [None for _ in self.sites]
+        lines = {s.node.name: self._opening(i, leaves, multiplied, phases[i]) for i, s in enumerate(self.sites)}
+        return LeafBackward(self.graph, self.region, self.constants, self.fixed, lines, self._more(leaves))
 
-    def _placed(self, site: Site, base: Line, own: Line) -> Line:
-        """The lines of all coordinates, those of the site's neurons from the leaves."""
-        count, shape = len(own.offset), site.node.shape
+    def _opening(self, number: int, leaves: Leaves, multiplied: bool, weight: Tensor | None) -> Opening:
+        site, low, high, beta = self.sites[number], leaves.low[number], leaves.high[number], leaves.beta[number]
+        own = site.operation.relax(Interval(low, high), *site.constants, slope=leaves.free[number])
+        ahead = lambda x: Line((x.slopes[0].unsqueeze(0),), x.offset.unsqueeze(0))  # noqa: E731
+        lines = Relaxation(ahead(own.lower), ahead(own.upper))
+        phases = None
+        if weight is not None and isinstance(site.operation, Relu):
+            phases = Phases(*(t.unsqueeze(0) for t in (weight, leaves.free[number][0], low, high)))
+        if not multiplied or site.argument == self.graph.input or not (beta.requires_grad or bool(beta.any())):
+            return Opening(self.places[number], lines, phases=phases)
+        cost = (beta.clamp(min=0) * high + beta.clamp(max=0) * low).sum(1)
+        return Opening(self.places[number], lines, (beta.unsqueeze(0), cost.unsqueeze(0)), phases)
 
-        def put(known: Tensor, new: Tensor) -> Tensor:
-            wide = known.reshape(1, -1).expand(count, -1)
-            return wide.index_copy(1, site.places, new.expand(count, -1)).reshape(1, count, *shape)
-
-        return Line((put(base.slopes[0], own.slopes[0]),), put(base.offset, own.offset))
-
-    def _multipliers(self, leaves: Leaves) -> dict[str, tuple[Tensor, Tensor]]:
-        """By argument: the multipliers spread over the node, `(1, leaves, *node)`, and what they cost, `(1, leaves)`."""
-        found = {}
-        for site, low, high, beta in zip(self.sites, leaves.low, leaves.high, leaves.beta, strict=True):
-            if site.argument == self.graph.input or site.argument in found or not (beta.requires_grad or bool(beta.any())):
-                continue
-            shape = self.graph.node[site.argument].shape
-            spread = beta.new_zeros(len(beta), int(torch.Size(shape).numel())).index_copy(1, site.places, beta)
-            cost = (beta.clamp(min=0) * high + beta.clamp(max=0) * low).sum(1)
-            found[site.argument] = (spread.reshape(1, len(beta), *shape), cost.unsqueeze(0))
-        return found
+    def _more(self, leaves: Leaves) -> dict[str, Tensor]:
+        """Queries of single nodes that are added to that of the leaf."""
+        return {}
 
     def ascend(self, leaves: Leaves, steps: int, split: list[Tensor]) -> tuple[Leaves, Evaluation]:
-        """The leaves with the slopes, multipliers and mixes that proved most, and those bounds; the evaluation there.
+        """The leaves with the slopes, multipliers and mixes that proved most, and those bounds; an evaluation near there.
 
         split: by site, `(leaves, neurons)`, the neurons that a split has cut; only those have multipliers.
         """
+        if self.scout is self:
+            leaves, best, seen = self._climbed(leaves, steps, split)
+            return replace(leaves, bound=torch.maximum(best, leaves.bound)), seen
+        kind = self.rows.dtype
+        found, best, seen = self.scout._climbed(leaves.to(self.scout.rows.dtype), steps, split)
+        leaves = replace(found.to(kind), low=leaves.low, high=leaves.high, bound=leaves.bound)
+        return self._proven(leaves, best > 0), seen.to(kind)
+
+    def _proven(self, leaves: Leaves, claimed: Tensor) -> Leaves:
+        """The leaves with bounds in double precision. Where many claims do not hold, nothing climbs in single from now on."""
+        bound = torch.maximum(leaves.bound, self.evaluate(leaves).values)
+        wrong = int((claimed & ~(bound > 0)).sum())
+        if wrong > max(FEW_WRONG, int(claimed.sum()) // 2):
+            self.scout = self
+        return replace(leaves, bound=bound)
+
+    def _climbed(self, leaves: Leaves, steps: int, split: list[Tensor]) -> tuple[Leaves, Tensor, Evaluation]:
+        """The leaves with what proved most of them on the way, those values, and the last evaluation."""
         leaves = _own(leaves)
-        first = self.evaluate(leaves, details=True)
-        parameters = self._parameters(leaves)
+        parameters, seen = self._parameters(leaves), self.evaluate(leaves, details=True)
         if not parameters:
-            return replace(leaves, bound=torch.maximum(first.values, leaves.bound)), first
-        rates = self._rates(leaves, first)
-        known, best, kept = leaves.bound, first.values, [p.clone() for p in parameters]
+            return leaves, seen.values, seen
+        rates = self._rates(leaves, seen)
+        known, best, kept = leaves.bound, seen.values, [p.clone() for p in parameters]
         moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]
         for number in range(1, steps + 1):
             if bool((torch.maximum(best, known) > 0).all()):
-                break
+                return leaves, best, seen
             values, gradients = self._slopes(leaves, parameters)
             better = values > best
             if number > 1:
@@ -160,12 +179,11 @@ class LeafBounds:
             for p, g, m, r in zip(parameters, gradients, moments, rates, strict=True):
                 _adam(p, g, m, number, r, DECAY ** (number - 1))
             self._confine(leaves, split)
-        values = self.evaluate(leaves).values
-        better = values > best
+        seen = self.evaluate(leaves, details=True)
+        better = seen.values > best
         for mine, now in zip(kept, parameters, strict=True):
             now[~better] = mine[~better]
-        found = self.evaluate(leaves, details=True)
-        return replace(leaves, bound=torch.maximum(torch.maximum(best, found.values), known)), found
+        return leaves, torch.where(better, seen.values, best), seen
 
     def _slopes(self, leaves: Leaves, parameters: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The values, and their gradients in the parameters."""
@@ -185,10 +203,16 @@ class LeafBounds:
         ]
         sizes = [a.abs() for a in seen.at]
         betas: list[Tensor | float] = [RATE_BETA * (a + 0.1 * a.mean(1, keepdim=True)) for a in sizes]
-        return [*slopes, *betas, *self._mix_rates(leaves)]
+        cuts: list[Tensor | float] = [RATE_CUT * seen.values.abs().unsqueeze(1)] if self.cuts is not None else []
+        return [*slopes, *betas, *self._mix_rates(leaves), *cuts]
 
     def _parameters(self, leaves: Leaves) -> list[Tensor]:
-        return [*(p for f in leaves.free for p in f), *leaves.beta, *self._mixes(leaves)]
+        cuts = [leaves.learnt] if self.cuts is not None else []
+        return [*(p for f in leaves.free for p in f), *leaves.beta, *self._mixes(leaves), *cuts]
+
+    def use(self, cuts: CutWeights) -> None:
+        """Add these cuts to every leaf's query, with multipliers of its own."""
+        self.cuts = self.scout.cuts = cuts
 
     def _mixes(self, leaves: Leaves) -> list[Tensor]:
         return [leaves.mix] if leaves.mix.shape[1] > 1 else []
@@ -205,12 +229,14 @@ class LeafBounds:
             site.operation.confine(free)
             beta.masked_fill_(~cut, 0.0)
         self._confine_mix(leaves.mix)
+        leaves.learnt.clamp_(min=0)
 
 
 def _own(leaves: Leaves) -> Leaves:
     """The same leaves with parameters that may be changed in place."""
     free = tuple(tuple(p.detach().clone() for p in f) for f in leaves.free)
-    return replace(leaves, free=free, beta=tuple(b.detach().clone() for b in leaves.beta), mix=leaves.mix.detach().clone())
+    beta = tuple(b.detach().clone() for b in leaves.beta)
+    return replace(leaves, free=free, beta=beta, mix=leaves.mix.detach().clone(), learnt=leaves.learnt.detach().clone())
 
 
 def _adam(
@@ -226,4 +252,19 @@ def _adam(
 
 def _with_query_axis(relaxation: Relaxation) -> Relaxation:
     lines = [Line(tuple(s.unsqueeze(1) for s in x.slopes), x.offset.unsqueeze(1)) for x in (relaxation.lower, relaxation.upper)]
+    return Relaxation(lines[0], lines[1], relaxation.parallel)
+
+
+def _places(site: Site, lines: Relaxation) -> Places:
+    """The site's neurons, and the lines of the others, which are one."""
+    slope, offset = (
+        lines.lower.slopes[0].reshape(1, 1, -1),
+        lines.lower.offset.expand_as(lines.lower.slopes[0]).reshape(1, 1, -1),
+    )
+    slope, offset = (t.index_fill(2, site.places, 0.0) for t in (slope, offset))
+    return Places(site.node.shape, site.places.reshape(1, 1, -1), slope, offset if matters(offset) else None)
+
+
+def _typed(relaxation: Relaxation, kind: torch.dtype) -> Relaxation:
+    lines = [Line(tuple(s.to(kind) for s in x.slopes), x.offset.to(kind)) for x in (relaxation.lower, relaxation.upper)]
     return Relaxation(lines[0], lines[1], relaxation.parallel)

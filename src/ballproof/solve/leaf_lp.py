@@ -11,7 +11,6 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from ballproof.bounds.backward import Backward
 from ballproof.bounds.lp import l1_rows
 from ballproof.bounds.program import Array, Program
 from ballproof.bounds.solver import Solver
@@ -98,7 +97,7 @@ def _planes(bounds: LeafBounds, leaf: Leaves, cuts: list[Tensor]) -> tuple[tuple
 
 def _pulled(bounds: LeafBounds, leaf: Leaves, name: str, rows: Tensor) -> tuple[Array, Array]:
     """Planes below the queries `(query, *node)`: slopes `(query, inputs)` and offsets."""
-    walk = Backward(bounds.graph, bounds.region, bounds.constants, bounds.relaxations(leaf))
+    walk = bounds.walk(leaf, multiplied=False)
     found = walk.pulled(name, rows.unsqueeze(0), both=False)
     count = rows.new_zeros(1, len(rows))
     slope = count.new_zeros(len(rows), bounds.region.like[0].numel()) if found is None else found.lower[0].flatten(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -36,7 +36,8 @@ class Leaves:
 
     low, high, beta: by site, `(leaves, neurons)`: the interval of each argument and the multiplier on it. free: by site, the
     slopes. mix: `(leaves, rows)`, the weights of the group's rows. bound, age, cell: `(leaves,)`, what their
-    parents proved, the splits since their intervals were new, and their numbers in a proof that is written.
+    parents proved, the splits since their intervals were new, and their numbers in a proof that is written. learnt:
+    `(leaves, cuts)`, the multipliers of cuts.
     """
 
     group: Tensor
@@ -48,6 +49,7 @@ class Leaves:
     bound: Tensor
     age: Tensor
     cell: Tensor
+    learnt: Tensor
 
     def __len__(self) -> int:
         return len(self.group)
@@ -65,6 +67,21 @@ class Leaves:
             self.bound[index],
             self.age[index],
             self.cell[index],
+            self.learnt[index],
+        )
+
+    def to(self, kind: torch.dtype) -> Leaves:
+        """The same in another precision, rounded to the nearest."""
+        cast = lambda parts: tuple(p.to(kind) for p in parts)  # noqa: E731
+        return replace(
+            self,
+            low=cast(self.low),
+            high=cast(self.high),
+            beta=cast(self.beta),
+            free=tuple(cast(f) for f in self.free),
+            mix=self.mix.to(kind),
+            bound=self.bound.to(kind),
+            learnt=self.learnt.to(kind),
         )
 
     @staticmethod
@@ -76,20 +93,24 @@ class Leaves:
             tuple(torch.cat(p) for p in zip(*sites, strict=True)) for sites in zip(*(q.free for q in parts), strict=True)
         )
         one = lambda name: torch.cat([getattr(p, name) for p in parts])  # noqa: E731
-        return Leaves(
-            one("group"), cat("low"), cat("high"), cat("beta"), free, one("mix"), one("bound"), one("age"), one("cell")
-        )
+        ends = cat("low"), cat("high"), cat("beta")
+        return Leaves(one("group"), *ends, free, one("mix"), one("bound"), one("age"), one("cell"), one("learnt"))
 
 
 def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> list[Site]:
-    """The scalar nodes with unsettled neurons, in order; nodes that broadcast their argument are none."""
+    """The scalar nodes with unsettled neurons, in order; nodes that broadcast their argument are none.
+
+    Wherever the two lines of a node differ, be it by rounding, a neuron counts as unsettled.
+    """
     found = []
     for node in graph.varying:
         operation, name = node.operation, node.inputs[0]
         if not isinstance(operation, Scalar) or not graph.node[name].varies or node.shape != graph.node[name].shape:
             continue
         given = [constants[i] for i in node.inputs[1:]]
-        places = operation.unsettled(intervals[name], *given)[0].reshape(-1).nonzero().flatten()
+        lines = operation.relax(intervals[name], *given, slope="adaptive")
+        two = (lines.lower.slopes[0] != lines.upper.slopes[0]) | (lines.lower.offset != lines.upper.offset)
+        places = (operation.unsettled(intervals[name], *given)[0] | two).reshape(-1).nonzero().flatten()
         if len(places):
             at = tuple(c.expand(1, *node.shape).reshape(-1)[places] for c in given)
             found.append(Site(node, operation, name, places, at))
@@ -110,5 +131,5 @@ def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, r
     mix = torch.zeros(count, rows, dtype=like.dtype, device=like.device)
     mix[:, 0] = 1.0
     beta = tuple(torch.zeros_like(a) for a in low)
-    none, zero = torch.full_like(mix[:, 0], -torch.inf), torch.zeros_like(groups)
-    return Leaves(groups, low, high, beta, free, mix, none, zero, zero)
+    bound, zero, learnt = torch.full_like(mix[:, 0], -torch.inf), torch.zeros_like(groups), mix.new_zeros(count, 0)
+    return Leaves(groups, low, high, beta, free, mix, bound, zero, zero, learnt)

@@ -20,6 +20,7 @@ from ballproof.graph.prune import without_units
 from ballproof.operations import Nonlinear
 from ballproof.solve.branching import children, losses
 from ballproof.solve.clock import Answer, Clock, Task, margins_at
+from ballproof.solve.cuts import Cuts
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaf_lp import decided_by_lp
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
@@ -47,15 +48,21 @@ WORK = 2**26
 """Multiplications that one pull-back of a batch should cost at least, as small batches waste a machine."""
 
 
+EAGER, SELDOM = 30, 10
+"""Cuts are learnt from each of the first batches, then from every so many-th."""
+
+
 class NeuronSplitting:
     """The search on one task. intervals: those that all leaves stand on; None finds some with optimised slopes.
 
-    A search that writes its proof down (`certificate/by_neurons.py`) overrides `_anew`, `_parted`, `_closed`, `_settled` and
-    `_violated`.
+    cuts: whether closed leaves tell the others what they exclude (`solve/cuts.py`). A search that writes its proof down
+    (`certificate/by_neurons.py`) overrides `_anew`, `_parted`, `_closed`, `_settled` and `_violated`, and learns no cuts.
     """
 
-    def __init__(self, task: Task, intervals: Mapping[str, Interval] | None = None) -> None:
+    def __init__(self, task: Task, intervals: Mapping[str, Interval] | None = None, cuts: bool = False) -> None:
         self.task, self.intervals = task, intervals
+        self.cuts: Cuts | None = None
+        self.learning, self.batches = cuts, 0
         self.leaves, self.before, self.exhausted = 0, 0, 0
         self.renewing, self.waiting, self.pause = False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
@@ -89,11 +96,16 @@ class NeuronSplitting:
         rows, offsets, self.names = _by_group(task)
         constants = {k: v.detach() for k, v in graph.constants().items()}
         self.sites = sites_of(graph, intervals, constants)
-        self.bounds = LeafBounds(graph, task.region, self.sites, _lines(graph, intervals, constants), rows, offsets)
+        lines = _lines(graph, intervals, constants)
+        self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick=True)
         start = root(self.sites, intervals, torch.arange(len(rows)), rows.shape[1])
         start = _first_mix(self.bounds, start, rows.shape[1])
-        self.base = start[:1]
         start = self._anew(start)
+        if self.learning and self.sites:
+            self.cuts = Cuts(self.sites, rows)
+            self.bounds.use(self.cuts)
+            start = replace(start, learnt=rows.new_zeros(len(start), self.cuts.capacity))
+        self.base, self.roots = start[:1], start
         if not self.sites:
             self.stack = []
             return self._finished(start)
@@ -116,6 +128,7 @@ class NeuronSplitting:
         if isinstance(found, Answer):
             return found
         stack[:] = [found] if len(found[0]) else []
+        self.roots = Leaves.joined([self.roots[(~torch.isin(self.roots.group, found[0].group)).nonzero().flatten()], found[0]])
         return None
 
     def _narrowed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
@@ -218,12 +231,23 @@ class NeuronSplitting:
         leaves, closed = self._closed(leaves)
         keep = (~closed).nonzero().flatten()
         assert seen.points is not None
+        if self.cuts is not None and steps == STEPS_LEAF:
+            self._learn(leaves[closed.nonzero().flatten()])
         if len(keep):
             points = seen.points[keep]
             bad = (margins_at(self.task, points) <= 0).nonzero().flatten()
             if len(bad) and (found := self.task.confirm(points[bad[:16]])) is not None:
                 return Answer(False, counterexample=found, leaves=self.leaves)
         return leaves[keep], _part(seen, keep)
+
+    def _learn(self, closed: Leaves) -> None:
+        """Cuts of leaves that are closed: of every batch at first, then of some."""
+        self.batches += 1
+        if self.cuts is None or not len(closed) or (self.batches > EAGER and self.batches % SELDOM):
+            return
+        order = self.roots.group.argsort()
+        place = torch.searchsorted(self.roots.group[order], closed.group)
+        self.cuts.learn(self.bounds, closed, self.roots[order[place]])
 
     def _cuts(self, leaves: Leaves) -> list[Tensor]:
         """Which intervals a split has cut."""
@@ -267,14 +291,15 @@ class NeuronSplitting:
         if not len(left):
             return None, whole
         leaves, choice, values = leaves[left], choice[left], values[left]
+        scout = self.bounds.scout
+        quick, bound = leaves.to(scout.rows.dtype), leaves.bound.to(scout.rows.dtype)
         at = points[left].gather(1, choice)
-        best_gain = torch.full_like(leaves.bound, -torch.inf)
+        best_gain = torch.full_like(bound, -torch.inf)
         best = choice[:, 0].clone()
         if count > 1:
             for k in range(count):
-                pair = children(self.sites, leaves, choice[:, k], at[:, k])
-                found = self.bounds.evaluate(pair).values.reshape(2, -1)
-                found = torch.maximum(found, leaves.bound)
+                pair = children(self.sites, quick, choice[:, k], at[:, k].to(bound))
+                found = torch.maximum(scout.evaluate(pair).values.reshape(2, -1), bound)
                 gain = found.amin(0) + 1e-3 * found.amax(0).clamp(max=0)
                 gain = gain.masked_fill(values[:, k] <= 0, -torch.inf)
                 better = gain > best_gain

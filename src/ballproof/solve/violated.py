@@ -38,26 +38,24 @@ class _Neurons(LeafBounds):
     """Bounds of single neurons where the property is violated: a query is a leaf, with the weights of the rows as its mix."""
 
     def __init__(self, bounds: LeafBounds) -> None:
-        super().__init__(bounds.graph, bounds.region, bounds.sites, {}, bounds.rows, bounds.offsets)
-        self.fixed = bounds.fixed
+        super().__init__(bounds.graph, bounds.region, bounds.sites, bounds.lines, bounds.rows, bounds.offsets)
         self.target, self.unit, self.size = "", bounds.rows.new_zeros(0), bounds.rows.new_zeros(0)
+        self.guide = None if bounds.scout is bounds else _Neurons(bounds.scout)
+        self.scout = self.guide or self
 
     def aim(self, site: Site, columns: Tensor, sign: Tensor, size: Tensor) -> None:
         """Ask for `sign` times the neuron at this column of the site, one for each leaf. size: `(leaves, 1)`, of weights."""
         self.target, self.size = site.argument, size
         count = int(torch.Size(self.graph.node[site.argument].shape).numel())
         self.unit = sign.new_zeros(len(columns), count).scatter(1, site.places[columns].unsqueeze(1), sign.unsqueeze(1))
+        if self.guide is not None:
+            self.guide.aim(site, columns, *(t.to(self.guide.rows.dtype) for t in (sign, size)))
 
     def _weights(self, leaves: Leaves) -> Tensor:
         return leaves.mix
 
-    def _multipliers(self, leaves: Leaves) -> dict[str, tuple[Tensor, Tensor]]:
-        found = super()._multipliers(leaves)
-        shape = (1, len(leaves), *self.graph.node[self.target].shape)
-        known = found.get(self.target)
-        wide = self.unit.reshape(shape)
-        found[self.target] = (wide, wide.new_zeros(1, len(leaves))) if known is None else (known[0] + wide, known[1])
-        return found
+    def _more(self, leaves: Leaves) -> dict[str, Tensor]:
+        return {self.target: self.unit.reshape(1, len(leaves), *self.graph.node[self.target].shape)}
 
     def _mixes(self, leaves: Leaves) -> list[Tensor]:
         return [leaves.mix]
@@ -138,15 +136,16 @@ class Violated:
         size = (known.abs() / margin.abs().clamp(min=1e-6)).nan_to_num(1.0, 1.0, 1.0).unsqueeze(1)
         self.neurons.aim(site, at, torch.full_like(known, sign), size)
         asked = replace(leaves, bound=known, mix=torch.zeros_like(share))
-        best = self.neurons.evaluate(asked).values
+        scout = self.neurons.scout
+        quick, tried, unit = asked.to(scout.rows.dtype), share.to(scout.rows.dtype), size.to(scout.rows.dtype)
+        best, mix = scout.evaluate(quick).values, quick.mix
         for scale in self.scales:
-            tried = share * size * scale
-            values = self.neurons.evaluate(replace(asked, mix=tried)).values
+            other = tried * unit * scale
+            values = scout.evaluate(replace(quick, mix=other)).values
             better = values > best
-            best = torch.where(better, values, best)
-            asked = replace(asked, mix=torch.where(better.unsqueeze(1), tried, asked.mix))
-        found, _ = self.neurons.ascend(asked, self.steps, cuts)
-        return self._told(found, site, at, sign, known, torch.maximum(found.bound, best))
+            best, mix = torch.where(better, values, best), torch.where(better.unsqueeze(1), other, mix)
+        found, _ = self.neurons.ascend(replace(asked, mix=mix.to(share)), self.steps, cuts)
+        return self._told(found, site, at, sign, known, found.bound)
 
     def _told(self, found: Leaves, site: Site, at: Tensor, sign: float, known: Tensor, values: Tensor) -> Tensor:
         """The values that stand: all of them here; a search that writes its proof takes what a checker makes of `found`."""
