@@ -26,5 +26,5 @@ class SoundnessError(BallproofError, ArithmeticError):
 
 def of_memory(error: Exception) -> bool:
     """Whether an error, of whatever library, says that no memory was left."""
-    words = "out of memory", "allocate memory", "bad_alloc", "bad alloc"
+    words = "out of memory", "allocate memory", "bad_alloc", "bad alloc", "failed to map segment"
     return isinstance(error, MemoryError) or any(w in str(error).lower() for w in words)

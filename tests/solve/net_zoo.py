@@ -49,6 +49,11 @@ class Tiny:
         return read(self.net, self.shape)
 
     @property
+    def outputs(self) -> int:
+        with torch.no_grad():
+            return int(self.net(self.point).shape[1])
+
+    @property
     def smooth(self) -> bool:
         return self.kind in SMOOTH
 
@@ -192,9 +197,8 @@ def question(kind: str, seed: int) -> Question:
     sizes = [1 if net.smooth else int(n) for n in rng.integers(1, 4, size=int(rng.integers(1, 4)))]
     rows, offsets, groups = [], [], []
     excess = np.append(0.0, rng.uniform(0, 0.5, len(sizes) - 1))
-    outputs = net.net(net.point).shape[1]
     for number, size in enumerate(sizes):
-        own, ends = rng.normal(size=(size, outputs)), rng.normal(size=size) * 0.3
+        own, ends = rng.normal(size=(size, net.outputs)), rng.normal(size=size) * 0.3
         rows.append(own)
         offsets.append(ends - least_largest(net, region, own, ends) + margin + excess[number])
         groups += [number] * size
