@@ -1,7 +1,5 @@
 """`python -m ballproof`."""
 
-import sys
+from ballproof.cli.start import entry
 
-from ballproof.cli import main
-
-sys.exit(main())
+entry()

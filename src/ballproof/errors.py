@@ -22,3 +22,9 @@ class DomainError(InputError):
 
 class SoundnessError(BallproofError, ArithmeticError):
     """Two proven facts contradict each other, or a bound is NaN: no answer is given. Please report it."""
+
+
+def of_memory(error: Exception) -> bool:
+    """Whether an error, of whatever library, says that no memory was left."""
+    words = "out of memory", "allocate memory", "bad_alloc", "bad alloc", "failed to map segment"
+    return isinstance(error, MemoryError) or any(w in str(error).lower() for w in words)

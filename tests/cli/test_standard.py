@@ -68,8 +68,8 @@ def test_proofs_are_written_where_they_can_be(network: str, tmp_path: Path, caps
 def test_what_the_standard_forbids_is_an_error(network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in (
         (["verify", query(tmp_path, 0.5, "float32"), "--network", network], "--as-real"),
-        (["verify", query(tmp_path, 0.5)], "--network N=FILE"),
-        (["verify", query(tmp_path, 0.5), "--network", network, "--network", network], "one network"),
+        (["verify", query(tmp_path, 0.5)], "NAME=FILE"),
+        (["verify", query(tmp_path, 0.5), "--network", network, "--network", network], "once for each network"),
         (["verify", query(tmp_path, 0.5), "--network", network, "--timeout", "0"], "timeout"),
         (["check"], "proofs"),
     ):

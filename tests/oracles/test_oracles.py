@@ -8,7 +8,7 @@ import torch
 import z3
 from torch import nn
 
-from oracles import enumeration, rational
+from oracles import enumeration, rational, smooth
 from oracles.maxnet import Absolute, Affine, Layers, layers, residual, value
 
 TINY = {
@@ -106,3 +106,20 @@ def largest(values: list[z3.ArithRef]) -> z3.ArithRef:
 def number(v: float) -> z3.RatNumRef:
     top, bottom = float(v).as_integer_ratio()
     return z3.Q(top, bottom)
+
+
+@pytest.mark.parametrize("kind", list(smooth.STEEPNESS))
+def test_cells_find_the_minimum_of_a_fine_grid(kind: type[nn.Module]) -> None:
+    """And the bounds of the activations' derivatives hold, and are reached up to a thousandth, on a fine line."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 4), kind(), nn.Linear(4, 3), kind(), nn.Linear(3, 1)).double()
+    ones = torch.ones(1, 2, dtype=torch.float64)
+    least = smooth.minimum(net, -ones, ones, torch.ones(1, dtype=torch.float64))
+    axis = torch.linspace(-1, 1, 401, dtype=torch.float64)
+    with torch.no_grad():
+        assert abs(float(net(torch.cartesian_prod(axis, axis)).min()) - least) < 2e-4
+    line = torch.linspace(-8, 8, 160_001, dtype=torch.float64).requires_grad_()
+    (slope,) = torch.autograd.grad(kind()(line).sum(), line, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), line)
+    for seen, bound in zip((slope, bend), smooth.STEEPNESS[kind], strict=True):
+        assert 0.999 * bound <= float(seen.detach().abs().max()) <= bound

@@ -176,12 +176,14 @@ def test_a_long_or_of_boxes_is_read_case_by_case(tmp_path: Path) -> None:
 
 ONE = "(vnnlib-version <2.0>)(declare-network f (declare-input X Real [2])"
 BAD = {
-    "two networks": (HEADER + HEADER.split("\n")[1], "networks f, f"),
-    "hidden nodes": (ONE + "(declare-hidden Z Real [1])(declare-output Y Real [1]))", "declare-hidden"),
+    "two networks": (HEADER + HEADER.split("\n")[1], "declared twice"),
+    "hidden nodes": (ONE + "(declare-hidden Z Real [1])(declare-output Y Real [1]))", "its quoted name"),
+    "a network like none": (ONE + "(equal-to g)(declare-output Y Real [1]))", "equal-to `g`"),
     "no output of the network": (ONE + ")", "no declare-output"),
-    "whole numbers": (ONE + "(declare-output Y int32 [1]))", "int32"),
+    "whole numbers": (ONE.replace("Real", "int32") + "(declare-output Y Real [1]))", "int32"),
     "outside the tensor": (ONE + "(declare-output Y Real [1]))(assert (<= X[2] 1))", "its shape is"),
-    "a product": (ONE + "(declare-output Y Real [1]))(assert (<= (* X[0] X[1]) 1))", "product"),
+    "a product": (ONE + "(declare-output Y Real [1]))(assert (<= (*" + " X[0]" * 9 + ") 1))", "product of more than 8"),
+    "a quotient": (ONE + "(declare-output Y Real [1]))(assert (<= (/ X[0] X[1]) 1))", "by a number"),
     "unbalanced": ("(declare-const X_0 Real))", "never opened"),
     "cut": ("(declare-const X_0 Real", "truncated"),
     "words outside": ("hello (assert true)", "no form"),

@@ -54,6 +54,13 @@ SPECS = {
     "outputs beside inputs": (BOX + "(assert (< (- Y_0 X_0) -0.001))", "unsat"),
     "an output equal to a number": (BOX + "(assert (= Y_1 1.5))", "sat"),
     "always violated": (BOX, "sat"),
+    # |x0| x1 <= 2; x0^2 x1 - |x0| x1 = |x0| (|x0| - 1) x1 <= 0, and at least -1/2
+    "a product, out of reach": (BOX + "(assert (>= (* Y_0 Y_1) 2.001))", "unsat"),
+    "a product, in reach": (BOX + "(assert (>= (* Y_0 Y_1) 1.999))", "sat"),
+    "a product at its corner": (BOX + "(assert (>= (* 0.5 Y_0 X_1) 1))", "sat"),
+    "a polynomial, out of reach": (BOX + "(assert (<= (- (* X_0 X_0 X_1) (* Y_0 X_1)) -0.501))", "unsat"),
+    "a polynomial, in reach": (BOX + "(assert (<= (* Y_1 (- (* X_0 X_0) Y_0)) -0.499))", "sat"),
+    "inputs multiplied": (BOX + "(assert (>= (* X_0 X_1) 1.5))(assert (<= Y_0 0.7))", "unsat"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Tiny random networks of many kinds, each with the layers that the oracles read, on regions that they know."""
+"""Tiny random networks of many kinds, each with what an oracle reads, on regions that it knows; and questions about them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ballproof.problems import L1, Box, Linf, Property, Region
-from oracles import enumeration
+from oracles import enumeration, smooth
 from oracles.maxnet import Absolute, Affine, Array, Layers, Maximum, layers, residual
 
-SWELL = 2.0
+SWELL, SWELL_SMOOTH = 2.0, 3.0
 """The default draw of weights leaves tiny networks almost linear."""
 
 NEAR = 0.3
@@ -36,17 +36,26 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Tiny:
-    """A network in float64 on inputs of `shape`, its layers, and a point near which it is asked."""
+    """A network in float64 on inputs of `shape`, and a point near which it is asked."""
 
     kind: str
     net: nn.Module
     shape: tuple[int, ...]
-    layers: Layers
     point: Tensor
 
     @property
+    def layers(self) -> Layers:
+        """Of a piecewise linear network."""
+        return read(self.net, self.shape)
+
+    @property
     def outputs(self) -> int:
-        return int(self.layers[-1].matrix.shape[0]) if isinstance(self.layers[-1], Affine) else 0
+        with torch.no_grad():
+            return int(self.net(self.point).shape[1])
+
+    @property
+    def smooth(self) -> bool:
+        return self.kind in SMOOTH
 
 
 KINDS: dict[str, tuple[tuple[int, ...], Callable[[np.random.Generator], nn.Module]]] = {
@@ -75,18 +84,35 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[np.random.Generator], nn.Modul
     "bare pool": ((1, 4), lambda r: nn.Sequential(nn.Conv1d(1, 2, 2), nn.MaxPool1d(3), nn.Flatten(), nn.Linear(2, 2))),
 }
 
+SMOOTH: dict[str, Callable[[], nn.Module]] = {
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "elu": nn.ELU,
+}
+
+
+def curved(kind: str) -> tuple[tuple[int, ...], Callable[[np.random.Generator], nn.Module]]:
+    """A dense network of this activation; of tanh, behind a convolution."""
+    own = SMOOTH[kind]
+    if kind == "tanh":
+        return (1, 3), lambda r: nn.Sequential(nn.Conv1d(1, 2, 2), own(), nn.Flatten(), nn.Linear(4, 2), own(), nn.Linear(2, 2))
+    return (2,), lambda r: nn.Sequential(nn.Linear(2, 4), own(), nn.Linear(4, 3), own(), nn.Linear(3, 2))
+
 
 def tiny(kind: str, seed: int) -> Tiny:
     """The network of this kind and number."""
     torch.manual_seed(seed)
-    shape, make = KINDS[kind]
+    shape, make = curved(kind) if kind in SMOOTH else KINDS[kind]
     net = make(np.random.default_rng(seed)).double()
     point = torch.rand(1, *shape, dtype=torch.float64)
-    swell(net, point)
-    return Tiny(kind, net, shape, read(net, shape), point)
+    swell(net, point, SWELL_SMOOTH if kind in SMOOTH else SWELL)
+    return Tiny(kind, net, shape, point)
 
 
-def swell(net: nn.Module, point: Tensor) -> None:
+def swell(net: nn.Module, point: Tensor, factor: float) -> None:
     """Weights of a size at which kinks matter, and biases that bring the kinks near the point."""
 
     def centered(module: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> Tensor:
@@ -98,7 +124,7 @@ def swell(net: nn.Module, point: Tensor) -> None:
     affine = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)]
     with torch.no_grad():
         for module in affine:
-            module.weight.mul_(SWELL)
+            module.weight.mul_(factor)
         hooks = [m.register_forward_hook(centered) for m in affine]
         net(point)
         for hook in hooks:
@@ -149,7 +175,8 @@ def polytope(region: Region) -> enumeration.Polytope:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A property whose worst margin over the region is `margin`, but for the oracle's linear programs."""
+    """A property whose worst margin over the region is `margin`: but for the linear programs of enumeration, 1e-8, or on a
+    smooth network up to 1e-4 less."""
 
     tiny: Tiny
     region: Region
@@ -162,22 +189,30 @@ MARGINS = 1e-3, -1e-3, 3e-2, -3e-2, 0.3, -0.3
 
 @cache
 def question(kind: str, seed: int) -> Question:
-    """The question of this number: one to three groups of one to three rows; every margin in its turn."""
+    """The question of this number: one to three groups of one to three rows (smooth: of one), every margin in its turn."""
     rng, net = np.random.default_rng(1000 + seed), tiny(kind, seed)
-    names = list(REGIONS)
+    names = list(REGIONS)[:3] if net.smooth else list(REGIONS)
     region = REGIONS[names[int(rng.integers(len(names)))]](net.point)
     margin = MARGINS[int(rng.integers(len(MARGINS)))]
-    sizes = [int(n) for n in rng.integers(1, 4, size=int(rng.integers(1, 4)))]
+    sizes = [1 if net.smooth else int(n) for n in rng.integers(1, 4, size=int(rng.integers(1, 4)))]
     rows, offsets, groups = [], [], []
     excess = np.append(0.0, rng.uniform(0, 0.5, len(sizes) - 1))
     for number, size in enumerate(sizes):
         own, ends = rng.normal(size=(size, net.outputs)), rng.normal(size=size) * 0.3
-        least = largest_row_minimum(net.layers, polytope(region), own, ends)
         rows.append(own)
-        offsets.append(ends - least + margin + excess[number])
+        offsets.append(ends - least_largest(net, region, own, ends) + margin + excess[number])
         groups += [number] * size
     asked = Property(torch.tensor(np.concatenate(rows))[None], torch.tensor(np.concatenate(offsets))[None], tuple(groups))
     return Question(net, region, asked, margin)
+
+
+def least_largest(net: Tiny, region: Region, rows: Array, ends: Array) -> float:
+    """The least value of the largest row, by enumeration; of the only row of a smooth network, by cells."""
+    if not net.smooth:
+        return largest_row_minimum(net.layers, polytope(region), rows, ends)
+    box = region.box()
+    assert isinstance(net.net, nn.Sequential)
+    return smooth.minimum(net.net, box.lower, box.upper, torch.from_numpy(rows[0])) + float(ends[0])
 
 
 def largest_row_minimum(net: Layers, region: enumeration.Polytope, rows: Array, ends: Array) -> float:

@@ -70,7 +70,7 @@ BAD = {
     "outputs that the net lacks": (None, "(declare-const Y_2 Real)" + BOX, "outputs"),
     "an unbounded input": (None, "(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= X_1 0))(assert (>= Y_0 0))", "unbounded"),
     "no vnnlib": (None, "hello world", "VNN-LIB"),
-    "a product of variables": (None, BOX + "(assert (<= (* Y_0 Y_1) 1))", "product"),
+    "a quotient of variables": (None, BOX + "(assert (<= (/ Y_0 Y_1) 1))", "by a number"),
     "an unknown name": (None, BOX + "(assert (<= Z_0 1))", "Z_0"),
     "half a form": (None, BOX + "(assert (<= Y_0", "truncated"),
 }

@@ -15,11 +15,11 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "onnx-element-types": ("real",),
     "onnx-operators-unsat-proofs": tuple("Add Conv Flatten Gemm Identity MatMul Mul Relu Reshape Sub Transpose".split()),
     "vnnlib-versions": ("2.0", "2.0"),
-    "hidden-node-theories": ("NH",),
+    "hidden-node-theories": ("NH", "H"),
     "multiple-input-output-theories": ("SIO", "MIO"),
-    "multiple-network-theories": ("SNET",),
+    "multiple-network-theories": ("SNET", "MENET", "MINET", "MNET"),
     "multiple-node-comparison-theories": ("MNC",),
-    "arithmetic-complexity-theories": ("BND", "OUTC", "LIN"),
+    "arithmetic-complexity-theories": ("BND", "OUTC", "LIN", "POLY"),
     "optimised-disjunctive-reasoning": ("false",),
     "serialise-assignments": ("true",),
     "unsat-proofs": ("true",),
@@ -100,10 +100,13 @@ def _verify(asked: argparse.Namespace) -> None:
         raise UnsupportedError(
             f"`{other.name}` is of type {other.number}, and proofs are about real numbers; write Real, or say --as-real"
         )
-    start, network = time.monotonic(), _network(asked.network, declared[0].network)
-    found = verify_files(network, asked.query, asked.timeout)
+    start, networks = time.monotonic(), _networks(asked.network)
+    found = verify_files(networks, asked.query, asked.timeout)
     print({"timeout": "timed-out"}.get(found.result, found.result))
     if asked.unsat_proofs is not None and found.result == "unsat":
+        if len({t.network for t in declared}) > 1 or any(t.hidden for t in declared):
+            raise UnsupportedError("unsat, but no proof is written: of several networks or hidden nodes none is known")
+        (network,) = networks.values()
         _proof(asked.unsat_proofs, network, asked.query, asked.timeout - (time.monotonic() - start))
     if found.witness is not None:
         for tensor in declared:
@@ -126,12 +129,13 @@ def _proof(path: Path, network: Path, query: Path, seconds: float) -> None:
         raise UnsupportedError(f"unsat, but no proof is written: {error}") from error
 
 
-def _network(given: list[str], name: str) -> Path:
-    """The file of the one network that the query declares."""
+def _networks(given: list[str]) -> dict[str, Path]:
+    """The files by name."""
     pairs = [g.partition("=") for g in given]
-    if [p[0] for p in pairs] != [name] or not pairs[0][2]:
-        raise InputError(f"`--network` is given as {given}; the query declares one network: expected --network {name}=FILE")
-    return Path(pairs[0][2])
+    names = [p[0] for p in pairs]
+    if not pairs or not all(p[2] for p in pairs) or len(set(names)) < len(names):
+        raise InputError(f"`--network` is given as {given}; expected --network NAME=FILE once for each network of the query")
+    return {name: Path(file) for name, _, file in pairs}
 
 
 def _serialised(folder: Path, name: str, shape: tuple[int, ...], values: object) -> None:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ballproof.cli.common import Json, OutIfAny, Threads, reported, tell, use_threads
 from ballproof.cli.progress import waiting
+from ballproof.cli.start import BEFORE
+from ballproof.errors import of_memory
+from ballproof.spread.hand_process import limit_memory
 
 Engine = Literal["auto", "attack", "bounds", "inputs", "neurons", "milp", "smt"]
+
+
+LEAST_MEMORY = 256
+"""MiB with which PyTorch and ONNX can be loaded at all; with half of that they end the process themselves."""
 
 
 def verify(
     network: Annotated[Path, Parameter(help="An ONNX file, .gz or not.")],
     specification: Annotated[Path, Parameter(help="A VNN-LIB file, .gz or not.")],
     *,
-    timeout: Annotated[float, Parameter(help="Seconds, reading included.")] = 60.0,
+    timeout: Annotated[float, Parameter(help="Seconds from the start of the process, reading included.")] = 60.0,
     engine: Annotated[Engine, Parameter(help="auto mixes the others; milp and smt are for small networks.")] = "auto",
     results: Annotated[
         Path | None, Parameter(help="Write the result and the counterexample here, as VNN-COMP wants them.")
     ] = None,
+    memory: Annotated[int, Parameter(show_default=False, help="MiB that the search may use; 0: what the machine has.")] = 0,
     certificate: Annotated[
         Path | None, Parameter(help="Write a proof for `ballproof check` here; what is not easy is searched for with it.")
     ] = None,
@@ -39,27 +49,22 @@ def verify(
     """
     import time
 
-    start = time.monotonic()
+    start = time.monotonic() - BEFORE.get()
     from ballproof.errors import InputError
-    from ballproof.evaluate.identity import IDENTITY, sha256
-    from ballproof.evaluate.results import TOTALS
     from ballproof.runs import Run
-    from ballproof.solve.files import verify_files, written
 
     if not timeout > 0:
         raise InputError(f"`timeout` is {timeout:g}, expected a number of seconds > 0")
-    use_threads(threads)
+    if memory and memory < LEAST_MEMORY:
+        raise InputError(f"`memory` is {memory}, expected {LEAST_MEMORY} MiB or more, or 0: the libraries alone need that")
     if out is not None:
         Run.refuse_taken(out)
+    if memory:
+        limit_memory(memory * 2**20)
     with waiting("verify", timeout):
-        left = timeout - (time.monotonic() - start)
-        if certificate is None:
-            found, proof = verify_files(network, specification, left, engine), ""
-        else:
-            from ballproof.certificate.verified import verify_with_certificate
-
-            found, proof = verify_with_certificate(certificate, network, specification, left, engine)
-    text = written(found.witness) if found.witness is not None else ""
+        found, text, proof = _found(
+            network, specification, lambda: timeout - (time.monotonic() - start), engine, threads, certificate
+        )
     if results is not None:
         results.write_text(f"{found.result}\n{text}")
     if proof and found.engine in ("milp", "smt"):
@@ -74,6 +79,9 @@ def verify(
         "certificate": str(certificate) if proof.startswith("certificate") else None,
     }
     if out is not None:
+        from ballproof.evaluate.identity import IDENTITY, sha256
+        from ballproof.evaluate.results import TOTALS
+
         asked = {"network": str(network), "specification": str(specification), "timeout": timeout, "engine": engine}
         run = Run.start(out, "verify", asked, resume=False)
         run.write_json(IDENTITY, {f"file {path}": sha256(path) for path in (network, specification)})
@@ -85,13 +93,37 @@ def verify(
     tell(json, told, lines)
 
 
+def _found(
+    network: Path, specification: Path, left: Callable[[], float], engine: Engine, threads: int, certificate: Path | None
+) -> tuple[Any, str, str]:
+    """The verdict, its counterexample as it is printed, and what became of the certificate that is asked for, in words.
+
+    `unknown` where not even the libraries found memory.
+    """
+    try:
+        from ballproof.solve.files import verify_files, written
+
+        use_threads(threads)
+        if certificate is None:
+            found, proof = verify_files(network, specification, left(), engine), ""
+        else:
+            from ballproof.certificate.verified import verify_with_certificate
+
+            found, proof = verify_with_certificate(certificate, network, specification, left(), engine)
+        return found, written(found.witness) if found.witness is not None else "", proof
+    except (ImportError, MemoryError, OSError) as error:
+        if not of_memory(error):
+            raise
+        reason = "memory: too little for the libraries or for the proof"
+        proof = "" if certificate is None else "no certificate: the result is unknown"
+        return SimpleNamespace(result="unknown", engine=engine, bound=float("-inf"), reason=reason, witness=None), "", proof
+
+
 def _number(value: float) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
-def _counterexample(witness: object) -> dict[str, object] | None:
-    from ballproof.solve.replay import Witness
-
-    if not isinstance(witness, Witness):
+def _counterexample(witness: Any) -> dict[str, object] | None:
+    if witness is None:
         return None
     return {"x": [float(v) for v in witness.x], "y": [float(v) for v in witness.y], "replayed_by": witness.runtime}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -17,7 +18,9 @@ MOST_BYTES = 2**31
 """The largest message that protobuf reads; also the limit for what a packed file may unpack to."""
 
 
-def read_onnx(source: Path | str | bytes, dtype: torch.dtype = torch.float32, join: bool = False) -> Graph:
+def read_onnx(
+    source: Path | str | bytes, dtype: torch.dtype = torch.float32, join: bool = False, hidden: Sequence[str] = ()
+) -> Graph:
     """The network in an ONNX file (`.onnx` or `.onnx.gz`) or in its bytes, with weights exactly as in the file.
 
     The first axis of the input is the batch where it is free or 1; an input of one fixed axis, or of a first axis fixed to
@@ -27,7 +30,7 @@ def read_onnx(source: Path | str | bytes, dtype: torch.dtype = torch.float32, jo
 
     dtype: float32, or float64 for the same weights computed with in double; a file of doubles needs float64.
     join: take several inputs as one vector, their numbers one after another in the order of the file, and several outputs too;
-    without it such a file is refused.
+    without it such a file is refused. hidden: the file's names of values that are told behind the outputs, joined to them.
     Everything that is not modelled is refused by name, before any bound is computed. Weights do not require gradients.
     Raises `InputError` for a file that is damaged or inconsistent, `UnsupportedError` for what is not modelled.
     """
@@ -37,7 +40,7 @@ def read_onnx(source: Path | str | bytes, dtype: torch.dtype = torch.float32, jo
     content = source if isinstance(source, bytes) else content_of(Path(source), MOST_BYTES)
     folder = None if isinstance(source, bytes) else Path(source).parent
     try:
-        return Reader(_parse(content, name), name, folder, dtype, join).graph()
+        return Reader(_parse(content, name), name, folder, dtype, join, hidden).graph()
     except InputError as error:
         if len(str(error).splitlines()) == 1:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, partial
 from math import prod
 from pathlib import Path
@@ -19,6 +20,7 @@ from ballproof.networks.onnx_operators.constants import MOST_NUMBERS
 from ballproof.networks.onnx_operators.site import Array, Shape, Site, Value
 from ballproof.networks.onnx_weights import read_tensor
 from ballproof.operations.concat import Concat
+from ballproof.operations.linear import Linear
 from ballproof.operations.reshape import Reshape
 from ballproof.operations.slice import Slice
 
@@ -32,10 +34,18 @@ TRIED = 0.0, 0.5, 1.0
 
 
 class Reader:
-    """Reads one model. name: the file, for messages. folder: where its external data may lie."""
+    """Reads one model. name: the file, for messages. folder: where its external data may lie. hidden: what is told besides."""
 
-    def __init__(self, model: onnx.ModelProto, name: str, folder: Path | None, dtype: torch.dtype, join: bool = False) -> None:
-        self.model, self.name, self.dtype, self.join = model, name, dtype, join
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        name: str,
+        folder: Path | None,
+        dtype: torch.dtype,
+        join: bool = False,
+        hidden: Sequence[str] = (),
+    ) -> None:
+        self.model, self.name, self.dtype, self.join, self.hidden = model, name, dtype, join, tuple(hidden)
         self.read = partial(read_tensor, file=name, folder=folder)
         versions = [o.version for o in model.opset_import if o.domain in DOMAINS]
         self.opset = max(versions, default=0)
@@ -48,14 +58,14 @@ class Reader:
     def graph(self) -> Graph:
         """The graph of the model; refuses what has not one varying input and one output, unless they are to be joined."""
         varying = [i for i in self.model.graph.input if i.name not in self.constants]
-        outputs = self.model.graph.output
+        outputs = [*(o.name for o in self.model.graph.output), *self.hidden]
         if (len(varying) != 1 or len(outputs) != 1) and not (self.join and varying and outputs):
-            names = f"inputs {[i.name for i in varying]} and outputs {[o.name for o in outputs]}"
+            names = f"inputs {[i.name for i in varying]} and outputs {outputs}"
             raise UnsupportedError(f"{self.name} has {names}; supported: one of each, or several as one vector by join=True")
         self._enter(varying)
         for index, node in enumerate(self.model.graph.node):
             self._node(node, node.name or f"{node.op_type}_{index}")
-        found = [self._example(self._output(o.name)) for o in outputs]
+        found = [self._example(self._output(name)) for name in outputs]
         return self._tried(self.builder.build(found[0] if len(found) == 1 else self._joined(found)))
 
     def _enter(self, varying: list[onnx.ValueInfoProto]) -> None:
@@ -78,10 +88,24 @@ class Reader:
         return self.builder.add(Concat(1), tuple(flat), "outputs")
 
     def _output(self, name: str) -> Value:
+        if self.join and name in self.constants:
+            return self._steady(name)
         if name not in self.known:
             why = "does not depend on the input" if name in self.constants else "is given by no node"
             raise InputError(f"{self.name}: the output `{name}` {why}")
         return self.known[name]
+
+    def _steady(self, name: str) -> Value:
+        """A constant as a value of the graph: one number of the input by a weight of zero, and the constant."""
+        constant, size = self.constants[name], prod(self.builder.shape(self.builder.input))
+        bias = torch.from_numpy(np.asarray(constant)).to(self.dtype)
+        if not (np.asarray(bias) == constant).all() or not bias.isfinite().all():
+            raise UnsupportedError(f"{self.name}: the output `{name}` holds numbers that {self.dtype} does not have")
+        flat = self.builder.add(Reshape((size,)), (self.builder.input,), f"{name}.input")
+        first = self.builder.add(Slice(1, 0, 1), (flat,), f"{name}.first")
+        given = (torch.zeros(bias.numel(), 1, dtype=self.dtype), f"{name}.weight"), (bias.flatten(), f"{name}.bias")
+        line = self.builder.add(Linear(), (first, *(self.builder.constant(*g) for g in given)), f"{name}.steady")
+        return Value(self.builder.add(Reshape(tuple(bias.shape)), (line,), f"{name}.told"), batched=False)
 
     def _example(self, value: Value) -> str:
         """The output of one example; a file with a free batch has it in front."""

@@ -47,7 +47,7 @@ class TimeUp(BaseException):
     """The time is over in the middle of a step."""
 
 
-GRACE = 0.3
+GRACE = 0.15
 """Seconds past its limit after which a search that looks at the clock too rarely is interrupted."""
 
 

@@ -1,4 +1,4 @@
-"""`verify_files`: an ONNX file and a VNN-LIB file in, a verdict and its evidence out."""
+"""`verify_files`: ONNX files and a VNN-LIB file in, a verdict and its evidence out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ballproof.errors import InputError
+from ballproof.errors import of_memory
 from ballproof.graph import Graph
-from ballproof.graph.extend import with_inputs
-from ballproof.networks.onnx_file import read_onnx
+from ballproof.graph.extend import with_inputs, with_products
 from ballproof.problems import Box, Property
-from ballproof.problems.vnnlib import Case, Row, Specification, read_vnnlib
+from ballproof.problems.vnnlib import Case, Product, Row, Specification, read_vnnlib
 from ballproof.solve.clock import Clock, Confirm, TimeUp, interrupting
+from ballproof.solve.declared import Files, graph_of, parts_of
 from ballproof.solve.replay import Replay, Witness
 from ballproof.solve.screen import screened
 from ballproof.solve.strategy import decide
@@ -37,42 +37,35 @@ class FileVerdict:
     witness: Witness | None = None
 
 
-def verify_files(network: Path | str, specification: Path | str, timeout: float = 60.0, engine: str = "auto") -> FileVerdict:
-    """Decides the problem that two files state; `.gz` is unpacked.
+def verify_files(network: Files, specification: Path | str, timeout: float = 60.0, engine: str = "auto") -> FileVerdict:
+    """Decides the problem that two files state; `.gz` is unpacked. network: by name where the specification names several.
 
     `sat` only with an input that ONNX Runtime (where installed) was given and that meets the violation exactly; `unsat`
     only with a proof, in real arithmetic up to rounding. timeout: seconds, reading included. Raises `InputError` for files
     that are damaged or do not fit each other, `UnsupportedError` for what is not modelled.
     """
     clock = Clock(timeout)
+    try:
+        with interrupting(clock):
+            return _decided(network, specification, clock, engine)
+    except TimeUp:
+        return FileVerdict("timeout", engine, float("-inf"), clock.spent, "time: the limit came in the midst of a step")
+    except Exception as error:
+        if not of_memory(error):
+            raise
+        return FileVerdict("unknown", engine, float("-inf"), clock.spent, "memory: none is left for this problem")
+
+
+def _decided(network: Files, specification: Path | str, clock: Clock, engine: str) -> FileVerdict:
     asked = read_vnnlib(specification)
-    graph = read_onnx(network, join=True)
-    _fitting(graph, asked, str(network))
+    parts = parts_of(network, asked)
+    graph = graph_of(parts)
     if _work(graph) <= DOUBLE_WORK:
         graph = graph.to(dtype=torch.float64)
     if not asked.cases:
-        return FileVerdict(
-            "unsat", "none", float("inf"), clock.spent, "the region is empty: no input satisfies its constraints"
-        )
-    search = _FileSearch(graph, Replay(Path(network), graph.to(dtype=torch.float32)), clock, engine)
-    try:
-        with interrupting(clock):
-            return search.run(asked)
-    except TimeUp:
-        return search.told("timeout", search.engine, float("-inf"), f"time: {timeout:.3g} s are over")
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
-        return search.told("unknown", search.engine, float("-inf"), "memory: the machine has none left for this problem")
-
-
-def _fitting(graph: Graph, asked: Specification, name: str) -> None:
-    for what, have, want in (
-        ("inputs", int(torch.Size(graph.input_shape).numel()), asked.inputs),
-        ("outputs", int(torch.Size(graph.output_shape).numel()), asked.outputs),
-    ):
-        if have != want:
-            raise InputError(f"{name} has {have} {what}, the specification declares {want}")
+        why = "the region is empty: no input satisfies its constraints"
+        return FileVerdict("unsat", "none", float("inf"), clock.spent, why)
+    return _FileSearch(graph, Replay(parts, graph.to(dtype=torch.float32)), clock, engine).run(asked)
 
 
 def _work(graph: Graph) -> int:
@@ -90,11 +83,10 @@ class _FileSearch:
         self.graph, self.replay, self.clock, self.engine = graph, replay, clock, engine
         self.found: Witness | None = None
         self.wide = False
+        self.products: dict[Product, int] = {}
 
     def run(self, asked: Specification) -> FileVerdict:
-        self.wide = asked.relates_inputs
-        graph = with_inputs(self.graph) if self.wide else self.graph
-        cases = list(asked.cases)
+        graph, cases = self.told_of(asked), list(asked.cases)
         if len(cases) > 1 and self.engine in ("auto", "bounds"):
             open_ = screened(graph, cases, self.region_of, self.property_of, self.confirm_of, self.clock)
             if open_ is None:
@@ -102,6 +94,8 @@ class _FileSearch:
             cases = open_
         told = Verdict(Status.VERIFIED, 0.0, "bounds")
         for number, case in enumerate(cases):
+            if self.clock.over and not told.verified:
+                break
             share = Clock(self.clock.left / (len(cases) - number)) if self.engine == "auto" else self.clock
             verdict = decide(graph, self.region_of(case), self.property_of(case), self.confirm_of(case), share, self.engine)
             if verdict.falsified:
@@ -112,6 +106,21 @@ class _FileSearch:
         if told.verified:
             return self.told("unsat", told.method, told.bound)
         return self.told("timeout" if self.clock.over else "unknown", told.method, told.bound, told.reason)
+
+    def told_of(self, asked: Specification) -> Graph:
+        """The network that tells all that a row weighs: its outputs; or those, its inputs and products of both."""
+        self.wide = asked.relates_inputs
+        if not self.wide:
+            return self.graph
+        graph = with_inputs(self.graph)
+        outputs, count = self.outputs, graph.output_shape[0]
+        factors = [[n if kind == "Y" else outputs + n for kind, n in p] for p in asked.products]
+        self.products = {p: count + k for k, p in enumerate(asked.products)}
+        return with_products(graph, factors) if factors else graph
+
+    @property
+    def outputs(self) -> int:
+        return int(torch.Size(self.graph.output_shape).numel())
 
     def told(self, result: str, engine: str, bound: float, reason: str = "") -> FileVerdict:
         return FileVerdict(result, engine, bound, self.clock.spent, reason, self.found)
@@ -127,14 +136,14 @@ class _FileSearch:
 
     def property_of(self, case: Case) -> Property:
         """The rows of all groups on the outputs, and on the inputs behind them where some row weighs those."""
-        shape, inputs = self.graph.output_shape, len(case.lower)
-        outputs = int(torch.Size(shape).numel())
+        shape, inputs, outputs = self.graph.output_shape, len(case.lower), self.outputs
         rows, ends, groups = [], [], []
         for number, group in enumerate(case.groups):
             for row in group or (Row((), (), 1.0),):  # a group without rows is met by every input, as 0 <= 1 is
-                values = np.zeros(outputs + inputs)
+                values = np.zeros(outputs + inputs + len(self.products))
                 np.add.at(values, np.array([at for at, _ in row.on_y], int), [v for _, v in row.on_y])
                 np.add.at(values, np.array([outputs + at for at, _ in row.on_x], int), [v for _, v in row.on_x])
+                np.add.at(values, [self.products[p] for p, _ in row.on_products], [v for _, v in row.on_products])
                 rows.append(values)
                 ends.append(-row.bound)
                 groups.append(number)

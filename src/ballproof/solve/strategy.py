@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -18,7 +18,7 @@ from ballproof.graph.fuse import fused, on_free_inputs
 from ballproof.graph.squares import sums_of_products, with_squares
 from ballproof.operations import Nonlinear
 from ballproof.problems import Box, Linf, Property, Region
-from ballproof.solve.clock import Answer, Clock, Confirm, Task
+from ballproof.solve.clock import Answer, Clock, Confirm, Task, TimeUp
 from ballproof.solve.falsify import LONG, QUICK, THOROUGH, Walk, falsify, sampled
 from ballproof.solve.inputs import InputSplitting
 from ballproof.solve.neurons import NeuronSplitting
@@ -53,29 +53,47 @@ def decide(graph: Graph, region: Region, asked: Property, confirm: Confirm, cloc
     if engine not in ENGINES:
         raise InputError(f"`engine` is {engine!r}, expected one of {', '.join(ENGINES)}")
     task = prepared(graph, region, guarded(graph, region, asked), confirm, clock)
-    told, best = engine, float("-inf")
-    reasons: list[str] = []
+    found = _Course(engine, clock)
     for name, run in _plan(task, engine):
         if clock.over:
-            over = [] if any(r.startswith("time") for r in reasons) else [f"time: {clock.seconds:.3g} s are over"]
-            return Verdict(Status.UNKNOWN, best, told, "; ".join(dict.fromkeys([*over, *reasons])))
-        told = name
+            return found.unknown(found.late("the limit is over"))
+        found.engine = name
         try:
             answer = run()
         except DomainError as error:
-            reasons.append(f"not defined on the region: {error}")
+            found.reasons.append(f"not defined on the region: {error}")
             continue
         except UnsupportedError as error:
-            reasons.append(f"not modelled: {error}")
+            found.reasons.append(f"not modelled: {error}")
             continue
-        best = max(best, answer.bound)
+        except TimeUp:
+            return found.unknown(found.late(f"the limit came in the midst of a step of `{name}`"))
+        found.best = max(found.best, answer.bound)
         if answer.counterexample is not None:
             margin = float(asked.worst(asked.values(graph(answer.counterexample.unsqueeze(0).to(graph.dtype))))[0].detach())
             return Verdict(Status.FALSIFIED, margin, name, counterexample=answer.counterexample)
         if answer.proven:
-            return Verdict(Status.VERIFIED, max(best, 0.0), name)
-        reasons += [answer.reason] if answer.reason else []
-    return Verdict(Status.UNKNOWN, best, told, "; ".join(dict.fromkeys(reasons)) or "no engine has an answer")
+            return Verdict(Status.VERIFIED, max(found.best, 0.0), name)
+        found.reasons += [answer.reason] if answer.reason else []
+    return found.unknown([])
+
+
+@dataclass
+class _Course:
+    """What is known while engines take their turns: whose turn it is, the best bound, why there is no answer yet."""
+
+    engine: str
+    clock: Clock
+    best: float = float("-inf")
+    reasons: list[str] = field(default_factory=list)
+
+    def late(self, why: str) -> list[str]:
+        """That the time is over, unless an engine has told what it leaves then."""
+        return [] if any(r.startswith("time") for r in self.reasons) else [f"time: {why}"]
+
+    def unknown(self, first: list[str]) -> Verdict:
+        reason = "; ".join(dict.fromkeys([*first, *self.reasons])) or "no engine has an answer"
+        return Verdict(Status.UNKNOWN, self.best, self.engine, reason)
 
 
 def guarded(graph: Graph, region: Region, asked: Property) -> Property:

@@ -33,7 +33,7 @@ def verify(
         with interrupting(clock):
             return decide(graph, region, asked, confirmed_by(network, region, asked), clock, engine)
     except TimeUp:
-        return Verdict(Status.UNKNOWN, float("-inf"), engine, f"time: {timeout:.3g} s are over")
+        return Verdict(Status.UNKNOWN, float("-inf"), engine, "time: the limit came in the midst of a step")
 
 
 def confirmed_by(network: nn.Module | Graph, region: Region, asked: Property) -> Confirm:

@@ -47,12 +47,12 @@ def _listen(pipe: Connection[Any, Any], items: queue.SimpleQueue[Any]) -> None:
 
 def _ready(orders: Orders) -> Any:
     if orders.memory:
-        _limit(orders.memory)
+        limit_memory(orders.memory)
     return pickle.loads(orders.work)  # noqa: S301  from the process that started this one
 
 
-def _limit(memory: int) -> None:
-    """No more data than that: an item that wants more gets a `MemoryError` in place of the whole machine."""
+def limit_memory(memory: int) -> None:
+    """No more bytes of data than that for this process: what wants more gets a `MemoryError` in place of the whole machine."""
     try:
         import resource
     except ImportError:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
+from ballproof.errors import of_memory
+
 Row = dict[str, Any]
 Rows = list[Row]
 Item = TypeVar("Item")
@@ -74,14 +76,9 @@ def attempted(work: Work[Item], item: Item) -> Rows | Failure:
         with _same_numbers():
             return work.rows(item)
     except (MemoryError, RuntimeError) as error:
-        if not _of_memory(error):
+        if not of_memory(error):
             raise
     return Failure.MEMORY
-
-
-def _of_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in said or "allocate memory" in said or "bad_alloc" in said
 
 
 @contextmanager

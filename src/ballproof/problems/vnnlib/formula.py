@@ -1,9 +1,10 @@
-"""Formulas over X and Y as an OR of ANDs of linear atoms."""
+"""Formulas over X and Y as an OR of ANDs of atoms, each a polynomial compared with zero."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import reduce
 from itertools import pairwise
 from itertools import product as combinations
 from math import isfinite
@@ -16,17 +17,25 @@ MOST_CASES = 2 * 10**5
 
 MOST_ATOMS = 10**7
 
+MOST_TERMS, MOST_FACTORS = 10**4, 8
+"""Of a polynomial that is not linear, and of one of its products."""
+
 VARIABLE = re.compile(r"([XY])_(\d+)")
 
-Linear = dict[str, float]
-"""A sum by variable; the constant term stands under the empty name."""
+Factors = tuple[str, ...]
+"""The variables of a product, sorted; none of a constant."""
+
+Polynomial = dict[Factors, float]
+"""A sum of products, each with its coefficient."""
+
+CONSTANT: Factors = ()
 
 
-class Atom(tuple[Linear, bool]):
+class Atom(tuple[Polynomial, bool]):
     """`form <= 0`, or `form < 0` where strict."""
 
     @property
-    def form(self) -> Linear:
+    def form(self) -> Polynomial:
         return self[0]
 
     @property
@@ -49,9 +58,9 @@ def alternatives(form: Form) -> list[Conjunction]:
         case ["false"] | "false":
             return []
         case ["<=" | ">=" | "<" | ">" | "=" | "==" | "!=" as sign, *parts] if len(parts) >= 2:
-            return _all([_compared(str(sign), linear(a), linear(b)) for a, b in pairwise(parts)])
+            return _all([_compared(str(sign), polynomial(a), polynomial(b)) for a, b in pairwise(parts)])
         case ["distinct", a, b]:
-            return _compared("!=", linear(a), linear(b))
+            return _compared("!=", polynomial(a), polynomial(b))
     raise UnsupportedError(f"the formula `{_told(form)}`; supported: and, or, <=, <, >=, >, =, !=")
 
 
@@ -77,7 +86,7 @@ def _all(parts: list[list[Conjunction]]) -> list[Conjunction]:
     return [tuple(atom for c in chosen for atom in c) for chosen in combinations(*parts)]
 
 
-def _compared(sign: str, a: Linear, b: Linear) -> list[Conjunction]:
+def _compared(sign: str, a: Polynomial, b: Polynomial) -> list[Conjunction]:
     difference = _sum(a, b, -1.0)
     opposite = {k: -v for k, v in difference.items()}
     match sign:
@@ -90,24 +99,24 @@ def _compared(sign: str, a: Linear, b: Linear) -> list[Conjunction]:
     return [(Atom((difference, True)),), (Atom((opposite, True)),)]
 
 
-def linear(form: Form) -> Linear:
-    """A term as a linear form; products of two variables are refused."""
+def polynomial(form: Form) -> Polynomial:
+    """A term as a sum of products of variables."""
     if isinstance(form, str):
-        return {form: 1.0} if VARIABLE.fullmatch(form) else {"": number(form)}
+        return {(form,): 1.0} if VARIABLE.fullmatch(form) else {CONSTANT: number(form)}
     match form:
         case ["+", *parts]:
             return _total(parts, 1.0)
         case ["-", only]:
-            return {k: -v for k, v in linear(only).items()}
+            return {k: -v for k, v in polynomial(only).items()}
         case ["-", first, *parts]:
-            return _sum(linear(first), _total(parts, 1.0), -1.0)
+            return _sum(polynomial(first), _total(parts, 1.0), -1.0)
         case ["*", *parts]:
-            return _product([linear(p) for p in parts])
+            return reduce(_product, (polynomial(p) for p in parts), {CONSTANT: 1.0})
         case ["/", a, b]:
-            divisor = linear(b)
-            if set(divisor) == {""} and divisor[""]:
-                return {k: v / divisor[""] for k, v in linear(a).items()}
-    raise UnsupportedError(f"the term `{_told(form)}`; supported: numbers, X_i, Y_i, +, -, * with at most one variable part")
+            divisor = polynomial(b)
+            if set(divisor) == {CONSTANT} and divisor[CONSTANT]:
+                return {k: v / divisor[CONSTANT] for k, v in polynomial(a).items()}
+    raise UnsupportedError(f"the term `{_told(form)}`; supported: numbers, X_i, Y_i, +, -, *, and / by a number")
 
 
 def number(word: str) -> float:
@@ -121,38 +130,43 @@ def number(word: str) -> float:
     return value
 
 
-def _total(parts: list[Form], factor: float) -> Linear:
-    total: Linear = {}
+def _total(parts: list[Form], factor: float) -> Polynomial:
+    total: Polynomial = {}
     for p in parts:
-        total = _sum(total, linear(p), factor)
+        total = _sum(total, polynomial(p), factor)
     return total
 
 
-def _sum(a: Linear, b: Linear, factor: float) -> Linear:
+def _sum(a: Polynomial, b: Polynomial, factor: float) -> Polynomial:
     found = dict(a)
     for k, v in b.items():
         found[k] = found.get(k, 0.0) + factor * v
     return found
 
 
-def _product(parts: list[Linear]) -> Linear:
-    found: Linear = {"": 1.0}
-    for p in parts:
-        constants = [q for q in (found, p) if not any(k for k in q)]
-        if not constants:
-            raise UnsupportedError("a product of two variables; supported: linear constraints")
-        factor, other = constants[0].get("", 0.0), p if constants[0] is found else found
-        found = {k: factor * v for k, v in other.items()}
+def _product(a: Polynomial, b: Polynomial) -> Polynomial:
+    if len(a) * len(b) > MOST_TERMS and min(len(a), len(b)) > 1:
+        raise UnsupportedError(f"a product with {len(a) * len(b)} terms; supported: {MOST_TERMS}")
+    found: Polynomial = {}
+    for (j, v), (k, w) in combinations(a.items(), b.items()):
+        factors = tuple(sorted(j + k)) if j and k else j or k
+        if len(factors) > MOST_FACTORS:
+            raise UnsupportedError(f"a product of more than {MOST_FACTORS} variables")
+        found[factors] = found.get(factors, 0.0) + v * w
     return found
 
 
-def variables(form: Linear) -> Iterator[tuple[str, int, float]]:
-    """(X or Y, its number, its coefficient) of a linear form."""
-    for name, value in form.items():
-        if name and value:
-            found = VARIABLE.fullmatch(name)
-            assert found is not None
-            yield found[1], int(found[2]), value
+def products(form: Polynomial) -> Iterator[tuple[tuple[tuple[str, int], ...], float]]:
+    """The products of a polynomial that are no constants, each factor as (X or Y, its number), and their coefficients."""
+    for names, value in form.items():
+        if names and value:
+            yield tuple(_variable(n) for n in names), value
+
+
+def _variable(name: str) -> tuple[str, int]:
+    found = VARIABLE.fullmatch(name)
+    assert found is not None
+    return found[1], int(found[2])
 
 
 def _told(form: Form) -> str:

@@ -1,4 +1,4 @@
-"""`read_vnnlib`: VNN-LIB files, version 1 as it is in use, and version 2.0 of one network with one input and output."""
+"""`read_vnnlib`: VNN-LIB files, version 1 as it is in use, and version 2.0."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.problems.vnnlib.forms import children, nested, top_level_forms
-from ballproof.problems.vnnlib.formula import MOST_CASES, VARIABLE, Atom, Conjunction, alternatives, variables
-from ballproof.problems.vnnlib.specification import Array, Case, Row, Specification
+from ballproof.problems.vnnlib.formula import CONSTANT, MOST_CASES, VARIABLE, Atom, Conjunction, alternatives, products
+from ballproof.problems.vnnlib.specification import Array, Case, Row, Specification, Variable
 from ballproof.problems.vnnlib.version2 import Declarations, version
 
 MOST_ENDS = 2 * 10**7
@@ -31,9 +31,9 @@ def read_vnnlib(path: Path | str) -> Specification:
     """The specification in a file (`.vnnlib` or `.vnnlib.gz`): every assertion together states a violation.
 
     Version 1, or 2.0 where the header says so. Nested and/or, assertions in any order, =, <, <=, >, >=, relations between
-    inputs, scientific notation, comments. Types of floating numbers are read as real numbers; `tensors` says what they were.
-    Raises `InputError` for what is no VNN-LIB or leaves an input without an end, `UnsupportedError` for products of
-    variables. Price: about a second for 20 MB; holds one assertion of the text at a time.
+    inputs, products of variables, scientific notation, comments; in 2.0 also several networks and hidden nodes. Types of
+    numbers are read as real numbers; `tensors` says what they were. Raises `InputError` for what is no VNN-LIB or leaves an
+    input without an end. Price: about a second for 20 MB; holds one assertion of the text at a time.
     """
     reader = Reader(Path(path))
     try:
@@ -64,8 +64,9 @@ class Reader:
             )
         if len(self.declared) != sum(self.count.values()):
             raise InputError(f"{self.path} leaves a number out between its first and last X or Y")
-        tensors = tuple(self.second.tensors.values()) if self.second is not None else ()
-        return Specification(self.count["X"], self.count["Y"], tuple(self._cases()), tensors)
+        second = self.second or Declarations()
+        told = tuple(second.tensors.values()), tuple(second.networks.values())
+        return Specification(self.count["X"], self.count["Y"], tuple(self._cases()), *told)
 
     def _form(self, text: str) -> None:
         if found := DECLARED.fullmatch(text):
@@ -143,7 +144,7 @@ class Reader:
 
 def _bound(sign: str, kind: str, number: str, value: str) -> Atom:
     factor = 1.0 if sign == "<=" else -1.0
-    return Atom(({f"{kind}_{number}": factor, "": -factor * float(value)}, False))
+    return Atom(({(f"{kind}_{number}",): factor, CONSTANT: -factor * float(value)}, False))
 
 
 class _Box:
@@ -167,19 +168,20 @@ class _Box:
 
     def add(self, atoms: Iterable[Atom]) -> None:
         for atom in atoms:
-            terms = list(variables(atom.form))
-            self._declared(terms)
-            bound = -atom.form.get("", 0.0)
+            terms = list(products(atom.form))
+            bound = -atom.form.get(CONSTANT, 0.0)
+            self._declared(v for factors, _ in terms for v in factors)
             if not terms:
                 self.impossible |= bound < 0 or (atom.strict and bound == 0)
-            elif len(terms) == 1 and terms[0][0] == "X":
-                self._end(terms[0][1], terms[0][2], bound, atom.strict)
+            elif len(terms) == 1 and len(terms[0][0]) == 1 and terms[0][0][0][0] == "X":
+                self._end(terms[0][0][0][1], terms[0][1], bound, atom.strict)
             else:
-                on_y, on_x = (tuple((n, v) for kind, n, v in terms if kind == wanted) for wanted in "YX")
-                self.rows.append(Row(on_y, on_x, bound, atom.strict))
+                single = [(*f[0], v) for f, v in terms if len(f) == 1]
+                on_y, on_x = (tuple((n, v) for kind, n, v in single if kind == wanted) for wanted in "YX")
+                self.rows.append(Row(on_y, on_x, bound, atom.strict, tuple(t for t in terms if len(t[0]) > 1)))
 
-    def _declared(self, terms: list[tuple[str, int, float]]) -> None:
-        for kind, number, _ in terms:
+    def _declared(self, used: Iterable[Variable]) -> None:
+        for kind, number in used:
             if number >= self.count[kind]:
                 raise InputError(f"{kind}_{number} is not declared; declared are {self.count[kind]} of {kind}")
 
