@@ -16,7 +16,7 @@ MOST_CASES = 2 * 10**5
 
 MOST_ATOMS = 10**7
 
-VARIABLE = re.compile(r"([XY])_(\d+)")
+VARIABLE = re.compile(r"([XY])_([0-9]{1,9})")
 
 Linear = dict[str, float]
 """A sum by variable; the constant term stands under the empty name."""
