@@ -157,7 +157,7 @@ def test_other_balls_are_refused(attack: Any) -> None:
     net, x, y = example()
     with pytest.raises(InputError, match="attacks L0 balls, this region is a linf"):
         attack(net, ball("linf", x, 0.1), y)
-    with pytest.raises(InputError, match="`square` attacks balls of linf, l2, l1, this region is a l0"):
+    with pytest.raises(InputError, match="`square` attacks boxes and balls of linf, l2 and l1, this region is a l0"):
         Square()(net, L0(x, 1, (0, 1)), y)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from ballproof.data import load
+from ballproof.data.matlab import load_matlab
 from ballproof.errors import InputError
 
 RANDOM = np.random.default_rng(0)
@@ -43,12 +45,49 @@ def test_svhn_pixels_channels_and_the_digit_zero(tmp_path: Path) -> None:
         ({"X": np.zeros((32, 32, 3, 4), np.uint8)}, "labels, expected"),
         ({"X": np.zeros((32, 32, 3, 7))}, "bytes"),
         ({"y": np.full((7, 1), 11)}, "outside of 1"),
+        ({"y": np.full((7, 1), 1.5)}, "outside of 1"),
+        ({"y": np.full((7, 1), np.nan)}, "outside of 1"),
+        ({"y": np.array([["a"]])}, "lacks the arrays"),
     ],
 )
 def test_svhn_files_of_another_kind_are_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
     svhn(tmp_path, **changes)
     with pytest.raises(InputError, match=told):
         load("svhn", "test", tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8", "i8", "u8"])
+def test_matlab_files_are_read_as_scipy_writes_and_reads_them(tmp_path: Path, kind: str, packed: bool) -> None:
+    """Names of all lengths: up to four letters stand inside of the tag; words, complex numbers and lists are left out."""
+    given = {name: RANDOM.integers(0, 100, shape).astype(kind) for name, shape in (("X", (2, 3, 4)), ("longer_name", (1, 1)))}
+    file = tmp_path / "a.mat"
+    savemat(file, {"word": "abc", "z": np.array([1j]), "cell": np.array([1, "b"], object), **given}, do_compression=packed)
+    found, theirs = load_matlab(file, ("X", "longer_name", "word", "z", "cell")), loadmat(file)
+    assert set(found) == set(given)
+    for name, array in found.items():
+        assert array.dtype == theirs[name].dtype and np.array_equal(array, theirs[name])
+
+
+def test_matlab_arrays_that_promise_more_than_they_hold_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.mat"
+    savemat(file, {"X": np.zeros((2, 3), np.uint8)})
+    whole = file.read_bytes()
+    shape = np.array([2, 3], "<i4").tobytes()
+    for bad in (
+        whole.replace(shape, np.array([2, 2**30], "<i4").tobytes()),
+        whole[:-20],
+        whole[:124] + b"\x01\x00MI" + whole[128:],
+    ):
+        file.write_bytes(bad)
+        with pytest.raises(InputError, match=r"promises the shape|longer than the file|least byte first"):
+            load_matlab(file, ("X",))
+    savemat(file, {"X": np.zeros(2**26, np.uint8)}, do_compression=True)
+    content = file.read_bytes()
+    packed = zlib.compress(zlib.decompress(content[136:]) * 5)
+    file.write_bytes(content[:128] + np.array([15, len(packed)], "<u4").tobytes() + packed)
+    with pytest.raises(InputError, match="unpacks to more than 256 MiB"):
+        load_matlab(file, ("X",))
 
 
 def test_svhn_files_that_are_missing_or_damaged_are_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pickle
 import random
 import struct
 import zipfile
+from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
 
@@ -104,6 +105,10 @@ def objects() -> bytes:
     return out.getvalue()
 
 
+LONG = "1" * 5000
+"""More digits than Python turns into a number."""
+
+
 def ors(count: int) -> str:
     return "(or (>= Y_0 1) (<= Y_1 2))" * count
 
@@ -121,6 +126,12 @@ LOWERED = {
 
 STRIPS = struct.pack("<HH", 273, 4)
 """Where a TIFF says, as a whole number, at which bytes its rows begin."""
+
+MATLAB = b64decode(
+    "DwAAAEEAAAB4nO3GwQmAQBAEwVFRvI/4vKdhGIr5R+KCF4VULc3skeTuyVa7Vy2ftTqra7RUczXVPWu0VHMAAAAA8EMvjFgB"
+    "RA8AAAAtAAAAeJzjY2BgcABiNiDmAGI+BghghfKZgJgRjBkZKoE0DxALQMVAgAtKAwAupgEd"
+)
+"""A damaged packed array at which SciPy's reader of MATLAB files reads memory that is not its own."""
 
 HOSTILE = {
     "a constant of a terabyte": ("onnx", one("ConstantOfShape", "s", then=ADDED, s=whole(BIG, BIG)), "constant of shape"),
@@ -159,6 +170,10 @@ HOSTILE = {
         SECOND.replace("[1, 2]", "[1, 21474836482]", 1).encode(),
         "more than 1,000,000 numbers",
     ),
+    "a dimension of many digits": ("vnnlib", SECOND.replace("[1, 2]", f"[1, {LONG}]", 1).encode(), "expected whole numbers"),
+    "a version of many digits": ("vnnlib", SECOND.replace("2.0", f"{LONG}.0", 1).encode(), "vnnlib-version|no form"),
+    "an input of many digits": ("vnnlib", (HEAD + BODY).replace("X_0", f"X_{LONG}").encode(), "X_1111"),
+    "an index of many digits": ("vnnlib", SECOND.replace("[0,0]", f"[0,{LONG}]").encode(), "whole|1111"),
     "boxes": ("vnnlib", BOXES.encode(), "boxes of 9 inputs"),
     "numbers of the checker": (
         "property of the checker",
@@ -188,6 +203,7 @@ HOSTILE = {
         picture("tiff").replace(STRIPS, STRIPS[:2] + b"\x0b\x00"),
         "cannot be read",
     ),
+    "a packed array of MATLAB": ("matlab", b"MATLAB".ljust(124) + b"\x00\x01IM" + MATLAB, "cut short"),
     "a limit without an end": ("instances", b"a.onnx,b.vnnlib,inf\n", "line 1"),
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ballproof.attacks.apgd import APGD
 from ballproof.attacks.asking import Network
-from ballproof.attacks.goal import Misclassify, Target, goal_of
+from ballproof.attacks.goal import Labelled, Target, goal_of
 from ballproof.attacks.libraries import FAB, Square, needed
 from ballproof.attacks.recheck import recheck
 from ballproof.attacks.result import AttackResult
@@ -17,7 +17,6 @@ from ballproof.attacks.space import start
 from ballproof.attacks.sparse_rs import SparseRS
 from ballproof.errors import InputError
 from ballproof.problems import Region
-from ballproof.problems.ball import BALLS
 
 if TYPE_CHECKING:
     from ballproof.attacks.registry import Attack
@@ -29,7 +28,7 @@ class Auto:
 
     In turn: `apgd-ce` (`APGD` on the cross-entropy), `apgd-t` (`APGD` on the targeted DLR loss), `fab-t` (`FAB`), `square`
     (`Square`). For balls of L0, for which the standard names none: `saliency` (`Saliency`) and `sparse-rs` (`SparseRS`), both
-    our own. `by` of the result says which broke an example. Needs labels and a ball, and for other balls than L0 the extra
+    our own. `by` of the result says which broke an example. Needs labels, or classes to head for, and but for L0 the extra
     `attacks`. An example that is left standing is not proven to stand. Price of one: about `steps * (1 + 2 * targets)` passes
     forward and backward, and `queries` forward; of L0: `eps * targets * 12 + queries`.
     """
@@ -58,8 +57,8 @@ class Auto:
 
     def __call__(self, network: Network, region: Region, target: Target) -> AttackResult:
         goal = goal_of(target, region, "margin")
-        if not isinstance(goal, Misclassify) or region.norm not in BALLS:
-            raise InputError(f"`auto` needs labels and a ball of {', '.join(BALLS)}; attack what is neither with `pgd`")
+        if not isinstance(goal, Labelled):
+            raise InputError("`auto` needs labels or classes; attack a `Property` with `pgd` or `apgd`")
         for package in () if region.norm == "l0" else ("pyautoattack.fab_pt", "pyautoattack.square"):
             needed(package)
         points = start(region).clone()
@@ -69,7 +68,7 @@ class Auto:
         for name, member in self.members(region.norm).items():
             if not len(open_):
                 break
-            part = member(network, region[open_], goal.labels[open_])
+            part = member(network, region[open_], goal[open_].target)
             better = part.margins < margins[open_]
             points[open_[better]], margins[open_[better]] = part.inputs[better], part.margins[better]
             for i in open_[part.success].tolist():

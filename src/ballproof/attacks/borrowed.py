@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ballproof.attacks.asking import Network, ask, chunks, evaluating
 from ballproof.attacks.findings import Findings
-from ballproof.attacks.goal import Misclassify, Target
+from ballproof.attacks.frames import boxed, fits, frame_of
+from ballproof.attacks.goal import Labelled, Reach, Target
 from ballproof.attacks.result import AttackResult
 from ballproof.attacks.search import Task, attacked
 from ballproof.attacks.settings import whole
@@ -72,6 +73,33 @@ class _Apart(torch.autograd.Function):
         return (torch.zeros_like(context.leaf) if found is None else found.nan_to_num(0.0, 0.0, 0.0)), None
 
 
+class Then(nn.Module):
+    """The model after a change of its points; it answers in their dtype."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor], model: nn.Module) -> None:
+        super().__init__()
+        self.change, self.model = change, model
+        self.eval()
+
+    def forward(self, points: Tensor) -> Tensor:
+        found: Tensor = self.model(self.change(points))
+        return found.to(points.dtype)
+
+
+class Duel(nn.Module):
+    """The model with two classes: 1 is its class `aim`, 0 the largest other one. Who breaks the label 0 has reached `aim`."""
+
+    def __init__(self, model: nn.Module, aim: int) -> None:
+        super().__init__()
+        self.model, self.aim = model, aim
+        self.eval()
+
+    def forward(self, points: Tensor) -> Tensor:
+        outputs = self.model(points)
+        others = torch.cat([outputs[:, : self.aim], outputs[:, self.aim + 1 :]], 1)
+        return torch.stack([others.max(1).values, outputs[:, self.aim]], 1)
+
+
 @dataclass(frozen=True)
 class Foreign:
     """Any callable `(model, x, y, eps) -> x_adv` as an attack of ours.
@@ -80,6 +108,9 @@ class Foreign:
     so points outside the ball, NaN, and claims of success count for nothing. It gets the examples that are right at the
     center, at most `batch_size` at once and with one radius each time, an `AsModule`, and copies of everything else; the random
     numbers of torch, NumPy and Python are seeded inside and are afterwards as they were.
+
+    A targeted attack is shown as a network of two classes, the target and the best of the others (`Duel`), with the label 0. Of
+    a box (and of Linf with a radius for each pixel) it gets coordinates in [0, 1] in which it is a ball of Linf round `x`.
     """
 
     call: Call
@@ -96,45 +127,60 @@ class Foreign:
         return borrowed(network, region, target, self.call, self.seed, self.batch_size)
 
 
-def borrowed(network: Network, region: Region, target: Target, call: Call, seed: int, batch_size: int) -> AttackResult:
-    """What is left of the points of `call` inside the region; see `Foreign`."""
+def borrowed(
+    network: Network, region: Region, target: Target, call: Call, seed: int, batch_size: int, alone: bool = False
+) -> AttackResult:
+    """What is left of the points of `call` inside the region; see `Foreign`. alone: boxes one at a time, each as [0, 1]."""
 
     def hunt(task: Task, findings: Findings) -> None:
-        if not isinstance(task.goal, Misclassify) or not isinstance(task.region, Centered):
-            raise InputError(
-                "attacks of other libraries need labels and a ball; what is neither, or targeted, is attacked by `pgd`"
-            )
-        radii = _radii(task.region)
-        model = AsModule(task.network, task.region.dtype)
-        for eps in radii[findings.unbroken()].unique().tolist():
-            open_ = (radii == eps) & ~findings.broken
-            for places in chunks(open_.nonzero().squeeze(1), batch_size):
+        if not isinstance(task.goal, Labelled):
+            raise InputError("attacks of other libraries need labels or classes; a `Property` is attacked by `pgd` or `apgd`")
+        for group in _alike(task.region, task.goal, findings.unbroken(), alone):
+            for places in chunks(group, batch_size):
                 part = task[places]
                 with seeded(seed):
-                    points = _called(call, model, part, eps)
+                    points = _called(call, part)
                 findings.offer(places, points, ask(task.network, points), part.goal)
 
     return attacked(network, region, target, "margin", batch_size, hunt)
 
 
-def _called(call: Call, model: AsModule, part: Task, eps: float) -> Tensor:
-    assert isinstance(part.region, Centered) and isinstance(part.goal, Misclassify)
-    center = part.region.center
+def _called(call: Call, part: Task) -> Tensor:
+    """The points of `call` for examples that go together, moved into the region."""
+    assert isinstance(part.goal, Labelled)
+    model: nn.Module = AsModule(part.network, part.region.dtype)
+    frame = None
+    if boxed(part.region):
+        frame = frame_of(part.region.box())
+        model, x, eps = Then(frame.back, model), frame.start, frame.eps
+    else:
+        assert isinstance(part.region, Centered)
+        x, eps = part.region.center, float(part.region.reach.flatten()[0])
+    labels = part.goal.labels
+    if isinstance(part.goal, Reach):
+        model, labels = Duel(model, int(labels[0])), torch.zeros_like(labels)
     with torch.enable_grad():
-        found = call(model, center.detach().clone(), part.goal.labels.clone(), eps)
-    if not isinstance(found, Tensor) or found.shape != center.shape:
+        found = call(model, x.detach().clone(), labels.clone(), eps)
+    if not isinstance(found, Tensor) or found.shape != x.shape:
         came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise InputError(f"the attack gave {came}, expected a tensor of points {tuple(center.shape)}")
-    found = found.detach().to(center)
-    return part.region.project(torch.where(torch.isfinite(found), found, center))
+        raise InputError(f"the attack gave {came}, expected a tensor of points {tuple(x.shape)}")
+    found = found.detach().to(x)
+    points = torch.where(torch.isfinite(found), found, x)
+    return part.region.project(points if frame is None else frame.back(points))
 
 
-def _radii(region: Centered) -> Tensor:
-    """The radius of each example, `(batch,)`."""
-    flat = region.reach.flatten(1)
-    if flat.shape[1] != 1 and bool((flat != flat[:, :1]).any()):
-        raise InputError("attacks of other libraries take one radius an example, not one for each pixel; use `apgd` or `pgd`")
-    return flat[:, 0]
+def _alike(region: Region, goal: Labelled, places: Tensor, alone: bool) -> list[Tensor]:
+    """The places in parts that are shown together: of one radius, or boxes that fit; with one target."""
+    box = boxed(region)
+    classes = goal.labels[places].double() if isinstance(goal, Reach) else torch.zeros_like(places, dtype=torch.double)
+    radii = (
+        torch.zeros_like(classes) if box or not isinstance(region, Centered) else region.reach.flatten(1)[places, 0].double()
+    )
+    keys, own = torch.stack([classes, radii], 1).unique(dim=0, return_inverse=True)
+    groups = [places[own == k] for k in range(len(keys))]
+    if not box:
+        return groups
+    return [p for g in groups for p in ([g] if not alone and fits(region[g].box()) else g.split(1))]
 
 
 @contextmanager

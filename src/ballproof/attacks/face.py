@@ -52,8 +52,8 @@ def run_attack(
     x, eps: `(batch, *input)`, and the radius, in the units of the network's input. y: the right labels `(batch,)`.
     clip: the valid range with which the ball is cut; None for the plain ball. norm: linf, l2, l1, or l0 with eps in pixels.
     method, settings: one of `ATTACKS` (pgd, bim, fgsm, apgd, auto, saliency, sparse-rs, fab, square, cw, ddn), and the settings
-    of that attack. towards: a class, or one for each example, that the network is to answer: a targeted attack, by our own
-    attacks alone; `y` is then not used. None: any class but `y`.
+    of that attack. towards: a class, or one for each example, that the network is to answer: a targeted attack; `y` is then not
+    used. None: any class but `y`.
 
     A point that breaks the label proves that the network is not robust; finding none proves nothing. `InputError` names
     an argument or a setting that makes no sense, or a network whose answers are random. The network is asked in evaluation

@@ -58,6 +58,15 @@ class Labelled(Goal):
     labels: Tensor
     loss: str = "margin"
 
+    @property
+    @abstractmethod
+    def target(self) -> Target:
+        """What the goal was made of."""
+
+    @abstractmethod
+    def __getitem__(self, index: Tensor) -> Labelled:
+        """The same goal for the examples of `index`."""
+
     def broken(self, outputs: Tensor) -> Tensor:
         return self.margins(outputs) <= 0
 
@@ -89,6 +98,10 @@ class Misclassify(Labelled):
     """
 
     targets: Tensor | None = None
+
+    @property
+    def target(self) -> Tensor:
+        return self.labels
 
     def margins(self, outputs: Tensor) -> Tensor:
         return self.lead(outputs)
@@ -122,6 +135,10 @@ class Reach(Labelled):
 
     The margin is `max_{j != t} z_j - z_t`; `dlr` is it in units of the spread of the four largest logits.
     """
+
+    @property
+    def target(self) -> Towards:
+        return Towards(self.labels)
 
     def margins(self, outputs: Tensor) -> Tensor:
         return -self.lead(outputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -14,14 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ballproof.attacks.asking import Network
-from ballproof.attacks.borrowed import Call, borrowed
+from ballproof.attacks.borrowed import Call, Then, borrowed
+from ballproof.attacks.frames import boxed
 from ballproof.attacks.goal import Target
 from ballproof.attacks.result import AttackResult
 from ballproof.attacks.settings import whole
 from ballproof.errors import InputError
 from ballproof.problems import Region
 
-NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1", "box": "Linf"}
 
 
 def needed(package: str) -> Any:
@@ -38,9 +38,10 @@ def needed(package: str) -> Any:
 
 @dataclass(frozen=True)
 class FAB:
-    """Targeted fast adaptive boundary (Croce & Hein 2020b) of `pyautoattack`; balls of Linf, L2 and L1.
+    """Targeted fast adaptive boundary (Croce & Hein 2020b) of `pyautoattack`: balls of Linf, L2 and L1, boxes.
 
-    targets: how many classes are headed for; classes that are not there are left out. What it finds is asked again (`Foreign`).
+    targets: how many classes are headed for; classes that are not there are left out, and there is one where the attack has a
+    target of its own. What it finds is asked again (`Foreign`).
     """
 
     steps: int = 100
@@ -68,7 +69,7 @@ class FAB:
 
 @dataclass(frozen=True)
 class Square:
-    """Square attack (Andriushchenko et al. 2020) of `pyautoattack`: random squares, no gradient; Linf, L2 and L1.
+    """Square attack (Andriushchenko et al. 2020) of `pyautoattack`: random squares, no gradient; balls of Linf, L2, L1, boxes.
 
     queries: how often the network is asked for an example. Inputs that are no images of 5 x 5 pixels or more are laid out as a
     square. What it finds is asked again (`Foreign`).
@@ -98,7 +99,7 @@ class Square:
 class CW:
     """Carlini & Wagner's L2 attack (2017) of `foolbox`: the nearest point that it finds, if it lies in the region.
 
-    What it finds is asked again (`Foreign`). L2 balls.
+    What it finds is asked again (`Foreign`). L2 balls, and boxes one at a time: the distance is then in units of their widths.
     """
 
     steps: int = 200
@@ -114,14 +115,14 @@ class CW:
     def __call__(self, network: Network, region: Region, target: Target) -> AttackResult:
         _euclidean(region, "cw")
         attack = needed("foolbox").attacks.L2CarliniWagnerAttack(self.searches, self.steps, self.step_size)
-        return borrowed(network, region, target, _of_foolbox(attack, region), self.seed, self.batch_size)
+        return borrowed(network, region, target, _of_foolbox(attack, region), self.seed, self.batch_size, alone=True)
 
 
 @dataclass(frozen=True)
 class DDN:
     """Decoupled direction and norm (Rony et al. 2019) of `foolbox`: the nearest point that it finds, if it lies in the region.
 
-    What it finds is asked again (`Foreign`). L2 balls.
+    What it finds is asked again (`Foreign`). L2 balls, and boxes one at a time: the distance is then in units of their widths.
     """
 
     steps: int = 100
@@ -135,22 +136,24 @@ class DDN:
     def __call__(self, network: Network, region: Region, target: Target) -> AttackResult:
         _euclidean(region, "ddn")
         attack = needed("foolbox").attacks.DDNAttack(steps=self.steps)
-        return borrowed(network, region, target, _of_foolbox(attack, region), self.seed, self.batch_size)
+        return borrowed(network, region, target, _of_foolbox(attack, region), self.seed, self.batch_size, alone=True)
 
 
 def _known(region: Region, name: str) -> str:
     if region.norm not in NORMS:
-        raise InputError(f"`{name}` attacks balls of {', '.join(NORMS)}, this region is a {region.norm}; use `pgd`")
+        raise InputError(f"`{name}` attacks boxes and balls of linf, l2 and l1, this region is a {region.norm}; use `auto`")
     return NORMS[region.norm]
 
 
 def _euclidean(region: Region, name: str) -> None:
-    if region.norm != "l2":
-        raise InputError(f"`{name}` attacks L2 balls, this region is a {region.norm}; use `apgd` or `auto`")
+    if region.norm not in ("l2", "box"):
+        raise InputError(f"`{name}` attacks L2 balls and boxes, this region is a {region.norm}; use `apgd` or `auto`")
 
 
 def _range(region: Region) -> tuple[float, float]:
-    """The least and the largest number that any coordinate of the region takes; never empty."""
+    """The least and the largest number that any coordinate of the region takes, as it is shown; never empty."""
+    if boxed(region):
+        return 0.0, 1.0
     box = region.box()
     low, high = float(box.lower.min()), float(box.upper.max())
     if getattr(region, "clip", None) is not None:
@@ -168,7 +171,7 @@ def _in_units(call: Call, region: Region) -> Call:
     width = high - low
 
     def scaled(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
-        inner = _Then(lambda points: points.double() * width + low if (low, high) != (0.0, 1.0) else points, model)
+        inner = Then(lambda points: points.double() * width + low if (low, high) != (0.0, 1.0) else points, model)
         return call(inner, ((x.double() - low) / width).float(), y, eps / width).double() * width + low
 
     return scaled
@@ -183,23 +186,10 @@ def _as_image(call: Call) -> Call:
         count = x[0].numel()
         side = max(5, math.ceil(math.sqrt(count)))
         laid = functional.pad(x.flatten(1), (0, side**2 - count)).reshape(-1, 1, side, side)
-        flat = _Then(lambda points: points.flatten(1)[:, :count].reshape(-1, *x.shape[1:]), model)
+        flat = Then(lambda points: points.flatten(1)[:, :count].reshape(-1, *x.shape[1:]), model)
         return call(flat, laid, y, eps).flatten(1)[:, :count].reshape(x.shape)
 
     return shaped
-
-
-class _Then(nn.Module):
-    """The model after a change of its points."""
-
-    def __init__(self, change: Callable[[Tensor], Tensor], model: nn.Module) -> None:
-        super().__init__()
-        self.change, self.model = change, model
-        self.eval()
-
-    def forward(self, points: Tensor) -> Tensor:
-        found: Tensor = self.model(self.change(points))
-        return found.to(points.dtype)
 
 
 def _of_foolbox(attack: Any, region: Region) -> Call:

@@ -26,7 +26,7 @@ def load_npz(path: Path, split: str) -> Dataset:
     added. `classes`, one integer, is optional: without it the highest label in the file plus one. `note` says so where
     the file has no splits, since train and test are the same examples then.
     """
-    arrays = _arrays(path)
+    arrays = arrays_of(path, ("inputs", "labels"))
     suffix = f"_{split}" if any(name.endswith(("_train", "_test")) for name in arrays) else ""
     inputs, labels = (_pick(arrays, names, suffix, path) for names in (INPUTS, LABELS))
     note = "" if suffix else f"{path.name} has no splits: train and test are the same examples"
@@ -35,13 +35,15 @@ def load_npz(path: Path, split: str) -> Dataset:
     return Dataset(pixels, whole, path.stem, split, _classes(arrays, path), note=note, classes_given=given)
 
 
-def _arrays(path: Path) -> Arrays:
+def arrays_of(path: Path, expected: tuple[str, ...]) -> Arrays:
+    """The arrays of an .npz file by name, plain ones only. expected: names for the advice where it is none."""
+    advice = f"make it with numpy.savez(path, {', '.join(f'{name}=...' for name in expected)})"
     if not path.is_file():
-        raise InputError(f"no file {path}; make it with numpy.savez(path, inputs=..., labels=...)")
+        raise InputError(f"no file {path}; {advice}")
     with path.open("rb") as file:
         bare = file.read(6) == b"\x93NUMPY"
     if bare:
-        raise InputError(f"{path} holds one bare array; make it with numpy.savez(path, inputs=..., labels=...)")
+        raise InputError(f"{path} holds one bare array; {advice}")
     try:
         with zipfile.ZipFile(path) as archive:
             return {info.filename.removesuffix(".npy"): _array(archive, info) for info in archive.infolist()}

@@ -8,12 +8,10 @@ import numpy as np
 import torch
 
 from ballproof.data.dataset import Dataset
+from ballproof.data.matlab import load_matlab
 from ballproof.errors import InputError
 
 SIZES = {"train": 73_257, "test": 26_032}
-MOST = 600_000
-"""Images of a file; the largest published one has 531,131."""
-
 PLACES = ("svhn", "SVHN", ".")
 
 
@@ -32,16 +30,13 @@ def load_svhn(split: str, folder: Path) -> Dataset:
 
 def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """Pixels `(32, 32, 3, n)` and labels `(n,)` in 1 .. 10."""
-    from scipy.io import loadmat, whosmat
-
-    try:
-        shapes = {name: shape for name, shape, _ in whosmat(file)}
-        if "X" not in shapes or shapes["X"][:3] != (32, 32, 3) or shapes["X"][3:] > (MOST,) or max(shapes["y"]) > MOST:
-            raise ValueError(f"it holds {shapes}, expected X (32, 32, 3, n) and y (n, 1)")
-        found = loadmat(file, variable_names=["X", "y"])
-        pixels, labels = found["X"], found["y"].reshape(-1).astype(np.int64)
-    except (MemoryError, Exception) as error:  # what the reader raises on damaged files is not written down anywhere
-        raise InputError(f"{file} is damaged or of another layout: {error}") from error
+    found = load_matlab(file, ("X", "y"))
+    if set(found) != {"X", "y"}:
+        raise InputError(f"{file} lacks the arrays of numbers X (32, 32, 3, n) and y (n, 1)")
+    pixels, labels = found["X"], found["y"].reshape(-1)
+    if labels.dtype.kind == "f":
+        labels = np.where(labels == labels.round(), labels, 0)  # NaN and halves too: no digit
+    labels = labels.astype(np.int64)
     if pixels.ndim != 4 or pixels.shape != (32, 32, 3, len(labels)) or pixels.dtype != np.uint8:
         raise InputError(f"{file} holds pixels of shape {pixels.shape} and {len(labels)} labels, expected (32, 32, 3, n) bytes")
     if not len(labels) or labels.min() < 1 or labels.max() > 10:

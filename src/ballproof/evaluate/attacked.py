@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ballproof.attacks import AttackResult, Towards
 from ballproof.attacks.fickle import refuse_random
 from ballproof.bounds.memory import divided_memory
 from ballproof.data import Dataset
+from ballproof.evaluate.limits import Limits
 from ballproof.evaluate.points import Points
 from ballproof.evaluate.results import write_rows
 from ballproof.evaluate.rows import Examples, Kept, OfNetwork, Order, evaluating
 from ballproof.graph import Graph
-from ballproof.problems import ball, classified_as
+from ballproof.problems import Region, ball, classified_as
 from ballproof.runs import Run
 from ballproof.spread import HERE, Row, Rows, Workers, spread
 
@@ -31,7 +32,7 @@ def attack_data(
     network: nn.Module | Graph,
     data: Dataset,
     method: Callable[..., AttackResult],
-    eps: float,
+    eps: float | Limits,
     norm: str,
     clip: tuple[float, float] | None,
     batch: int,
@@ -46,9 +47,9 @@ def attack_data(
     `by` counts what broke them: `clean` (the answer is wrong already), the member of an ensemble, or `name`. With a run, the
     strongest point found for each example is kept with the network's answers and the labels, and a row an example with `index,
     label, correct, broken, by, prediction, margin, reason`; what is there is not searched again. A network whose answers are
-    random is refused. batch: examples that are attacked together; the random numbers of an attack depend on it. towards: a
-    class that is to be answered; broken, and margin, then speak of that class, and `attacked_accuracy` is the share that was
-    not brought there.
+    random is refused. eps: the radius of the ball of `norm`, or `Limits`, a box. batch: examples that are attacked together;
+    the random numbers of an attack depend on it. towards: a class that is to be answered; broken, and margin, then speak of
+    that class, and `attacked_accuracy` is the share that was not brought there.
     """
     refuse_random(network, data.inputs[:8])
     work, kept, order = Attacking(network, method, eps, norm, clip, name, towards), Kept(run), Order(data)
@@ -79,7 +80,7 @@ class Attacking(OfNetwork[Examples]):
 
     network: nn.Module | Graph
     method: Callable[..., AttackResult]
-    eps: float
+    eps: float | Limits
     norm: str
     clip: tuple[float, float] | None
     name: str
@@ -89,7 +90,7 @@ class Attacking(OfNetwork[Examples]):
         x, y = item.x, item.y
         target = classified_as(y) if self.towards is None else Towards(torch.full_like(y, self.towards))
         with divided_memory(item.parts):
-            found = self.method(self.network, ball(self.norm, x, self.eps, self.clip), target)
+            found = self.method(self.network, self._region(x), target)
             with torch.no_grad(), evaluating(self.network):
                 answers = self.network(x).argmax(1)
         right = answers == y
@@ -101,7 +102,7 @@ class Attacking(OfNetwork[Examples]):
                 "label": int(y[i]),
                 "correct": bool(right[i]),
                 "broken": bool(found.success[i]),
-                "by": _by(found, i, bool(stood[i]), self.name),
+                "by": self._by(found, i, bool(stood[i])),
                 "prediction": int(found.predictions[i]),
                 "margin": float(found.margins[i]),
                 "reason": "",
@@ -109,6 +110,18 @@ class Attacking(OfNetwork[Examples]):
             }
             for i in range(len(y))
         ]
+
+    def _region(self, x: Tensor) -> Region:
+        return self.eps.round(x, self.clip) if isinstance(self.eps, Limits) else ball(self.norm, x, self.eps, self.clip)
+
+    def _by(self, found: AttackResult, i: int, stood: bool) -> str:
+        """`clean`: the example is wrong itself; `middle`: the middle of a box, which may lie elsewhere, is."""
+        if not bool(found.success[i]):
+            return ""
+        if not stood:
+            return "clean"
+        by = found.by[i] if found.by else self.name
+        return "middle" if by == "clean" and isinstance(self.eps, Limits) else by
 
     def smaller(self, item: Examples) -> list[Examples]:
         return item.smaller()
@@ -118,9 +131,3 @@ class Attacking(OfNetwork[Examples]):
         told: Row = {"correct": False, "broken": False, "by": "", "prediction": -1, "margin": float("inf"), "reason": reason}
         each = zip(item.index, item.y, item.x.cpu().numpy(), strict=True)
         return [{"index": index, "label": int(y), **told, POINT: x} for index, y, x in each]
-
-
-def _by(found: AttackResult, i: int, stood: bool, name: str) -> str:
-    if not bool(found.success[i]):
-        return ""
-    return found.by[i] if found.by else name if stood else "clean"

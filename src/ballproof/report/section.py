@@ -87,6 +87,8 @@ def adversary(norm: str, eps: float, clip: Sequence[float] | bool | None) -> tup
     """The fact that says what the adversary may do. clip: the valid range, True for [0, 1], nothing for the plain ball."""
     low, high = (0.0, 1.0) if isinstance(clip, bool) else clip or (0.0, 1.0)
     cut = f"cut with the valid range [{low:g}, {high:g}]" if clip else "not cut with any range"
+    if norm == "box":
+        return "Adversary", f"any point of a box in which no coordinate moves by more than {eps:g} (units of the data), {cut}"
     return "Adversary", f"any point of the {norm} ball of radius {eps:g} ({unit(norm)}) round an input, {cut}"
 
 

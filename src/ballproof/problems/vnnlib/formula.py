@@ -20,7 +20,7 @@ MOST_ATOMS = 10**7
 MOST_TERMS, MOST_FACTORS = 10**4, 8
 """Of a polynomial that is not linear, and of one of its products."""
 
-VARIABLE = re.compile(r"([XY])_(\d+)")
+VARIABLE = re.compile(r"([XY])_([0-9]{1,9})")
 
 Factors = tuple[str, ...]
 """The variables of a product, sorted; none of a constant."""

@@ -19,11 +19,11 @@ MOST_ENDS = 2 * 10**7
 """Boxes times inputs; the largest files of the field have some millions."""
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-BOUND = re.compile(rf"\(\s*(<=|>=)\s+([XY])_(\d+)\s+({NUMBER})\s*\)")
+BOUND = re.compile(rf"\(\s*(<=|>=)\s+([XY])_([0-9]{{1,9}})\s+({NUMBER})\s*\)")
 """The atom that files hold by the million: one variable against one number."""
 
-PLAIN = re.compile(rf"\(\s*and\s*(?:\(\s*(?:<=|>=)\s+[XY]_\d+\s+{NUMBER}\s*\)\s*)+\)")
-DECLARED = re.compile(r"\(\s*(?:declare-const\s+([XY])_(\d+)|declare-fun\s+([XY])_(\d+)\s*\(\s*\))\s+(\w+)\s*\)")
+PLAIN = re.compile(rf"\(\s*and\s*(?:\(\s*(?:<=|>=)\s+[XY]_[0-9]{{1,9}}\s+{NUMBER}\s*\)\s*)+\)")
+DECLARED = re.compile(r"\(\s*(?:declare-const\s+([XY])_([0-9]{1,9})|declare-fun\s+([XY])_([0-9]{1,9})\s*\(\s*\))\s+(\w+)\s*\)")
 IGNORED = re.compile(r"\(\s*(?:set-logic|set-info|set-option|check-sat|get-model|get-value|exit)\b")
 
 
