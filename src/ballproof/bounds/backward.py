@@ -381,14 +381,14 @@ def _on_box(cotangent: Tensor, box: Interval) -> Tensor:
     return _dot(cotangent, box.center) - _dot(cotangent.abs(), box.radius)
 
 
-def _mixed(cotangent: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+def _mixed(cotangent: Tensor, positive: Tensor, negative: Tensor) -> Tensor | float:
     """The positive part of the cotangent times one offset plus the negative part times the other, summed over the node."""
     total: Tensor | float = 0.0
     if matters(positive):
         total = total + _dot(cotangent.clamp(min=0), positive)
     if matters(negative):
         total = total + _dot(cotangent.clamp(max=0), negative)
-    return total if isinstance(total, Tensor) else cotangent.new_zeros(())
+    return total
 
 
 def matters(offset: Tensor) -> bool:
