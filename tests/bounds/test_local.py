@@ -8,7 +8,9 @@ from torch import nn
 
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.local import sight
+from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import METHODS, LinearMethod
+from ballproof.bounds.placed import Rows
 from ballproof.networks import as_graph
 from ballproof.networks.architectures import Normalize
 from ballproof.problems import Box, Linf, Region
@@ -53,6 +55,9 @@ NETS = {
         nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 2, padding=1), nn.ReLU(), nn.Conv2d(3, 2, 2)
     ),
     "normalised": lambda: nn.Sequential(Normalize([0.3], [0.5]), nn.Conv2d(1, 3, 3, 2, 1), nn.LeakyReLU(), nn.Conv2d(3, 2, 2)),
+    "steep and deep": lambda: nn.Sequential(
+        *(layer for a, b in ((1, 2), (2, 3), (3, 3)) for layer in (nn.Conv2d(a, b, 2), nn.LeakyReLU(3.0))), nn.Conv2d(3, 2, 2)
+    ),
     "three deep": lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 3, 2), nn.ReLU(), nn.Conv2d(3, 2, 2)),
 }
 
@@ -140,3 +145,29 @@ def test_paths_that_do_not_pay_or_branch_are_not_taken() -> None:
     assert sight(graph, graph.output) is None
     flat = as_graph(nn.Sequential(nn.Flatten(), nn.Linear(25, 3)), torch.rand(1, 1, 5, 5))
     assert sight(flat, flat.output) is None
+
+
+@pytest.mark.parametrize("name", ["steep and deep", "three deep", "groups"])
+def test_one_end_at_a_time_does_not_depend_on_the_memory(name: str) -> None:
+    net, x = randomised(NETS[name]()), torch.rand(3, 1, 19, 18, dtype=torch.float64)
+    net = nn.Sequential(net, nn.ReLU(), nn.Flatten(), nn.LazyLinear(5), nn.ReLU(), nn.Linear(5, 2)).double()
+    net(x)
+    graph, settings = as_graph(net, x), METHODS["crown"]
+    assert isinstance(settings, LinearMethod)
+    with torch.no_grad():
+        wanted = LinearPass(graph, Linf(x, 0.03), settings).run()
+        found = LinearPass(graph, Linf(x, 0.03), settings, Budget(2**17)).run()
+    for node, relaxation in wanted.relaxations.items():
+        own = found.relaxations[node]
+        assert torch.allclose(own.upper.slopes[0], relaxation.upper.slopes[0], atol=1e-10)
+        assert torch.allclose(own.upper.offset, relaxation.upper.offset, atol=1e-10)
+        assert torch.allclose(own.lower.slopes[0], relaxation.lower.slopes[0], atol=1e-10)
+
+
+@pytest.mark.parametrize("counts", [[1], [7, 7, 6, 1], [3, 1, 1, 1], [16] * 30 + [1] * 200])
+def test_every_neuron_has_a_row_at_its_cell(counts: list[int]) -> None:
+    place = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)) * 3
+    rows = Rows.of(place)
+    each = rows.place.repeat_interleave(len(rows.query) // len(rows.place))
+    assert torch.equal(rows.query[rows.row], torch.arange(len(place)))
+    assert torch.equal(each, place[rows.query])

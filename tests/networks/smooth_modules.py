@@ -231,6 +231,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
 }
 
 MORE: dict[str, Callable[[Tensor], Tensor]] = {
+    "clamp to a point": lambda x: x + (x - 0.5).clamp(0.25, 0.25),
     "moved": lambda x: x.roll(2, 1) + x.flip(1) + x.tile(1, 2)[:, 3:9] + x.repeat_interleave(2, 1)[:, :6],
     "running sums": lambda x: x.cumsum(1) + x.unflatten(1, (2, 3)).tril().flatten(1),
     "shrinking": lambda x: F.softshrink(x, 0.2) + F.rrelu(x, 0.1, 0.3) + F.tanhshrink(x),

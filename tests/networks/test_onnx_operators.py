@@ -156,6 +156,7 @@ def smooth() -> None:
     case("root by power", [node("Exp", outputs="t"), node("Pow", "te")], IMAGE, 7, 13, e=number(0.5))
     case("exponential", [node("Pow", "bx")], IMAGE, 7, 13, b=number(1.5))
     case("clip", [node("Clip", min=-0.25, max=0.5)], IMAGE, 7, 10)
+    case("clip to a point", [node("Clip", min=0.25, max=0.25)], IMAGE, 7)
     case("clip above alone", [node("Clip", ["x", "", "h"])], IMAGE, 11, 13, h=number(0.25))
     case("clip nothing", [node("Clip")], IMAGE, 11, 13)
 

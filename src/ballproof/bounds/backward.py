@@ -69,20 +69,26 @@ class Lines:
     above: Tensor | None
     over: Tensor | None
     under: Tensor | None
+    gap: Tensor | None = None
+    """The slope above minus the slope below, where no slope is steeper than 1."""
 
     @staticmethod
     def of(relaxation: Relaxation, node: Node) -> Lines:
         below, above = _queried(relaxation.lower, node)[0], _queried(relaxation.upper, node)[0]
         over, under = (o if matters(o) else None for o in (relaxation.upper.offset, relaxation.lower.offset))
-        return Lines(below, None if relaxation.parallel else above, over, under)
+        if relaxation.parallel:
+            return Lines(below, None, over, under)
+        return Lines(below, above, over, under, above - below if max(below.abs().max(), above.abs().max()) <= 1 else None)
 
     def pulled(self, cotangent: Tensor, bent: Tensor) -> Tensor:
         """The cotangent times its slopes; `bent` is the part of it that takes the line above.
 
-        Each part meets its own slope alone: a difference of steep slopes would be rounded.
+        Where slopes are steep each part meets its own alone: a difference of them would be rounded.
         """
         if self.above is None:
             return cotangent * self.slope
+        if self.gap is not None:
+            return (cotangent * self.slope).addcmul_(bent, self.gap)
         rest = cotangent - bent
         fits = torch.broadcast_shapes(rest.shape, self.slope.shape) == rest.shape
         found = rest.mul_(self.slope) if fits else rest * self.slope
@@ -375,14 +381,14 @@ def _on_box(cotangent: Tensor, box: Interval) -> Tensor:
     return _dot(cotangent, box.center) - _dot(cotangent.abs(), box.radius)
 
 
-def _mixed(cotangent: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+def _mixed(cotangent: Tensor, positive: Tensor, negative: Tensor) -> Tensor | float:
     """The positive part of the cotangent times one offset plus the negative part times the other, summed over the node."""
     total: Tensor | float = 0.0
     if matters(positive):
         total = total + _dot(cotangent.clamp(min=0), positive)
     if matters(negative):
         total = total + _dot(cotangent.clamp(max=0), negative)
-    return total if isinstance(total, Tensor) else cotangent.new_zeros(())
+    return total
 
 
 def matters(offset: Tensor) -> bool:

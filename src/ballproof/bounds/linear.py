@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from ballproof.bounds.interval import arguments, exact_on_boxes, placed, step
 from ballproof.bounds.local import LocalBackward, Sight, sight
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import LinearMethod
+from ballproof.bounds.placed import Asked, PlacedBackward
 from ballproof.bounds.race import Race, likely_side, racing
 from ballproof.bounds.skeleton import Skeletons
 from ballproof.graph import Graph, Node
@@ -52,6 +53,7 @@ class LinearPass:
         self.exact = exact_on_boxes(self.graph) if self.region.norm in ("linf", "box") else {self.graph.input}
         self.intervals[self.graph.input] = self.region.box()
         self.settled = {self.graph.input}
+        self._walks: dict[str, PlacedBackward] = {}
 
     def run(self) -> LinearPass:
         """Walk front to back; at every nonlinear node settle the intervals of its arguments, then relax it."""
@@ -181,13 +183,27 @@ class LinearPass:
 
     def _side_by_windows(self, seen: Sight, mask: Tensor, known: Interval, sign: Tensor, asks: Scalar) -> Interval:
         """The ends of the neurons in the mask, in its order, of which the side of this sign is asked."""
-        walk, (place, channel) = self._local(seen), seen.places(mask)
-        asked = torch.stack([place, channel, torch.arange(len(place), device=place.device)])
-        ends, signs = known[mask], sign[mask]
-        found = self.budget.over_queries(
-            lambda p: walk.side(p[0], p[1], ends[p[2]], signs[p[2]], asks), asked, 1, seen.widest, self.region.dtype
-        )
-        return Interval(torch.cat([f.lower for f in found]), torch.cat([f.upper for f in found]))
+        walk, (place, channel) = self._placed(seen), seen.places(mask)
+        ends, number = known[mask], torch.arange(len(place), device=place.device)
+        every = Asked(number, place, channel, sign[mask])
+        order = every.ordered()
+
+        def ask(part: Tensor) -> Interval:
+            asked = every.at(part[0])
+            return walk.side(replace(asked, number=number[: len(part[0])]), ends[part[0]], asks)
+
+        found = self.budget.over_queries(ask, order.unsqueeze(0), 1, seen.ahead, self.region.dtype)
+        lower, upper = torch.cat([f.lower for f in found]), torch.cat([f.upper for f in found])
+        return Interval(ends.lower.index_put((order,), lower), ends.upper.index_put((order,), upper))
+
+    def _placed(self, seen: Sight) -> PlacedBackward:
+        """Made once for a node: both of its sides see the same windows."""
+        name = seen.nodes[0].name
+        if name not in self._walks:
+            most = self.budget.queries(1, seen.widest, self.region.dtype)
+            given = self.constants, self.relaxations, self.intervals
+            self._walks = {name: PlacedBackward(self.graph, seen, self.region.box(), *given, most)}
+        return self._walks[name]
 
     def _local(self, seen: Sight) -> LocalBackward:
         return LocalBackward(self.graph, seen, self.region.box(), self.constants, self.relaxations, self.intervals)

@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 
 from ballproof.bounds.backward import matters
-from ballproof.bounds.race import WORTH, with_side
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
-from ballproof.operations.scalar import Scalar
 from ballproof.operations.window import Cuts, Pair, Window
 from ballproof.values import Interval, Relaxation
 
@@ -54,6 +52,20 @@ class Sight:
     @property
     def widest(self) -> int:
         return max(w.count for w in self.windows.values())
+
+    @cached_property
+    def checks(self) -> tuple[Node, ...]:
+        """The nonlinear nodes before which it is worth asking whether a query is settled.
+
+        At the first one nothing new is known; behind the last one little work is left.
+        """
+        return tuple(n for n in self.nodes if isinstance(n.operation, Nonlinear))[1:-1]
+
+    @property
+    def ahead(self) -> int:
+        """The widest window up to the first of them."""
+        until = self.nodes.index(self.checks[0]) if self.checks else len(self.nodes)
+        return max(self.windows[i].count for n in self.nodes[:until] for i in n.inputs if i in self.windows)
 
 
 def sight(graph: Graph, name: str) -> Sight | None:
@@ -144,51 +156,19 @@ class LocalBackward:
             self._through(node)
         return self._concretise()
 
-    def side(self, place: Tensor, channel: Tensor, known: Interval, sign: Tensor, asks: Scalar) -> Interval:
-        """The proven ends `known (query,)`, cut with the lower value of `sign` times each neuron.
-
-        asks: the operation that wants to know; a query that it gains nothing from is dropped on the way.
-        """
-        self._begin(place, channel, sign)
-        ids = torch.arange(len(place), device=place.device)
-        bends = [n for n in self.seen.nodes if isinstance(n.operation, Nonlinear)]
-        for node in self.seen.nodes:
-            if node in bends[1:-1]:  # at the first one nothing new is known; behind the last one little work is left
-                known, keep = self._settle(known, ids, sign, asks)
-                ids = ids[keep]
-            self._through(node)
-        return _tightened(known, ids, sign, self._concretise().lower)
-
-    def _settle(self, known: Interval, ids: Tensor, sign: Tensor, asks: Scalar) -> tuple[Interval, Tensor]:
-        """What is proven of the queries where they are now; the places of those that go on."""
-        known = _tightened(known, ids, sign, self._on_way().lower)
-        open_ = asks.unsettled(known[ids])[0]
-        count = rounded(int(open_.sum()))
-        if count > WORTH * len(open_):
-            return known, torch.arange(len(open_), device=open_.device)
-        keep = open_.to(torch.int8).argsort(descending=True, stable=True)[:count]
-        self._drop(keep)
-        return known, keep
-
     def _begin(self, place: Tensor, channel: Tensor, sign: Tensor | None) -> None:
         self.place, self.channel, self.sign = place, channel, sign
         first = self.seen.nodes[0].name
         eye = torch.eye(self.graph.node[first].shape[0], dtype=self.box.lower.dtype, device=place.device)
         unit = eye.reshape(*eye.shape, 1, 1)
         self.pending = {first: Coefficients(unit, unit if sign is None else None, by_channel=True)}
-        self.low = self.up = eye.new_zeros(len(place))
+        self.low = self.up = eye.new_zeros(len(channel))
 
     def _through(self, node: Node) -> None:
         if isinstance(node.operation, Affine):
             self._affine(node, node.operation)
         else:
             self._nonlinear(node)
-
-    def _drop(self, keep: Tensor) -> None:
-        self.place, self.channel = self.place[keep], self.channel[keep]
-        self.low, self.up = self.low[keep], self.up[keep]
-        self.sign = None if self.sign is None else self.sign[keep]
-        self.pending = {n: c if c.by_channel else c.map(lambda t: t[keep]) for n, c in self.pending.items()}
 
     def _each(self, coefficients: Coefficients) -> Coefficients:
         """One row for each query."""
@@ -231,7 +211,7 @@ class LocalBackward:
         if node.name not in self.seen.spilt or not window.leaves(shape[1:], self.seen.grid):  # type: ignore[arg-type]
             return coming
         mask = self._cut("inside", node.name, lambda: self.box.lower.new_ones(1, 1, *shape[1:]))
-        return self._each(coming).map(lambda t: t * mask)
+        return self._each(coming).map(lambda t: self._times(t, mask))
 
     def _add_constant(self, node: Node, operation: Affine, coming: Coefficients, arguments: tuple[Tensor | None, ...]) -> None:
         constant = operation.constant_term(arguments, self.graph.shapes(node))
@@ -243,7 +223,7 @@ class LocalBackward:
             self._add(coming, lambda t: t.sum((-1, -2)) @ bias)
         else:
             cut = self._cut("constant", node.name, lambda: constant)
-            self._add(self._each(coming), lambda t: _dot(t, cut))
+            self._add(self._each(coming), lambda t: self._dot(t, cut))
 
     def _add(self, coming: Coefficients, value: Callable[[Tensor], Tensor]) -> None:
         low = value(coming.lower)
@@ -292,14 +272,6 @@ class LocalBackward:
             self._nonzero[what, node.name] = matters(offset)
         return self._nonzero[what, node.name]
 
-    def _on_way(self) -> Interval:
-        """Proven ends of the queries where they are now, from the intervals of the nodes that are pending."""
-        low, up = self.low, self.up
-        for name in self.pending:
-            ends = self._taken_on(name, self.intervals[name])
-            low, up = low + ends.lower, up + ends.upper
-        return Interval(low, up)
-
     def _concretise(self) -> Interval:
         if self.graph.input not in self.pending:
             return Interval(self.low, self.up)
@@ -311,10 +283,18 @@ class LocalBackward:
         coming = self._each(self.pending[name])
         center = self._cut("center", name, lambda: box.center)
         radius = self._cut("radius", name, lambda: box.radius)
-        middle, reach = _dot(coming.lower, center), _dot(coming.lower.abs(), radius, spent=True)
+        middle, reach = self._dot(coming.lower, center), self._dot(coming.lower.abs(), radius, spent=True)
         if coming.upper is None or coming.shared:
             return Interval(middle - reach, middle + reach)
-        return Interval(middle - reach, _dot(coming.upper, center) + _dot(coming.upper.abs(), radius))
+        return Interval(middle - reach, self._dot(coming.upper, center) + self._dot(coming.upper.abs(), radius))
+
+    def _times(self, coefficients: Tensor, cut: Tensor) -> Tensor:
+        """Coefficients times what was cut out of the maps for them."""
+        return coefficients * cut
+
+    def _dot(self, coefficients: Tensor, cut: Tensor, spent: bool = False) -> Tensor:
+        """The same, summed for each query; spent: nobody needs the coefficients after this."""
+        return _dot(coefficients, cut, spent)
 
 
 def _dot(coefficients: Tensor, values: Tensor, spent: bool = False) -> Tensor:
@@ -340,15 +320,3 @@ def _offset(above: Tensor, below: Tensor, over: Tensor | None, under: Tensor | N
     """
     total: Tensor | float = 0.0 if over is None else _dot(above, over, spent)
     return total if under is None else total + _dot(below, under, spent)
-
-
-def _tightened(known: Interval, ids: Tensor, sign: Tensor, value: Tensor) -> Interval:
-    """The proven ends, with those of the queries `ids` cut with lower values of `sign` times the neuron."""
-    cut = with_side(known[ids], sign[ids], value, "a query on its way")
-    return Interval(known.lower.index_put((ids,), cut.lower), known.upper.index_put((ids,), cut.upper))
-
-
-def rounded(count: int) -> int:
-    """The count rounded up to three leading bits and an eighth: a library that compiles for each size sees few of them."""
-    step = 1 << max(0, count.bit_length() - 4)
-    return -(-count // step) * step

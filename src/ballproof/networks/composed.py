@@ -5,6 +5,7 @@ Each takes a `Sketch`, which adds nodes, and the names of its arguments; axes ar
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Protocol
 
 from torch import Tensor
@@ -96,6 +97,8 @@ def clamp(s: Sketch, x: str, low: float | None, high: float | None, part: str = 
         return x
     if low == 0 and high == infinity:
         return s.node(Relu(), x, part=part)
+    if low == high and isfinite(low):  # a constant, in the shape of x
+        return s.node(Add(), s.node(Multiply(), x, s.number(0.0), part="nothing"), s.number(low), part=part)
     return s.node(Clamp(low, high), x, part=part)
 
 

@@ -31,13 +31,17 @@ def transposed(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, s
     """
     kernel, reach = _kernel(weight, stride)
     sent = F.conv2d(cotangent, kernel, None, 1, [t - 1 for t in reach]).permute(0, 2, 3, 1)
-    whole = cotangent.new_zeros(len(cotangent), *size, weight.shape[1])
+    first = [[-(-(p - r) // s) for r in range(s)] for p, s in zip(padding, stride, strict=True)]
+    into = [[m * s + r - p for r, m in enumerate(f)] for f, p, s in zip(first, padding, stride, strict=True)]
+    wanted = [[-(-(n - q) // s) for q in i] for i, n, s in zip(into, size, stride, strict=True)]
+    given = [[c - m for m in f] for f, c in zip(first, sent.shape[1:3], strict=True)]
+    covered = all(w <= g for ws, gs in zip(wanted, given, strict=True) for w, g in zip(ws, gs, strict=True))
+    make = cotangent.new_empty if covered else cotangent.new_zeros
+    whole = make(len(cotangent), *size, weight.shape[1])
     for number, phase in enumerate(product(*(range(s) for s in stride))):
-        first = [-(-(p - r) // s) for p, r, s in zip(padding, phase, stride, strict=True)]
-        into = [m * s + r - p for m, r, p, s in zip(first, phase, padding, stride, strict=True)]
-        count = [min(-(-(n - q) // s), c - m) for n, q, s, c, m in zip(size, into, stride, sent.shape[1:3], first, strict=True)]
-        rows, columns = (slice(m, m + n) for m, n in zip(first, count, strict=True))
-        place = (slice(q, q + (n - 1) * s + 1, s) for q, n, s in zip(into, count, stride, strict=True))
+        count = [min(w[r], g[r]) for w, g, r in zip(wanted, given, phase, strict=True)]
+        rows, columns = (slice(f[r], f[r] + n) for f, r, n in zip(first, phase, count, strict=True))
+        place = (slice(i[r], i[r] + (n - 1) * s + 1, s) for i, r, n, s in zip(into, phase, count, stride, strict=True))
         if min(count) > 0:
             whole[(slice(None), *place)] = sent[:, rows, columns, number * weight.shape[1] : (number + 1) * weight.shape[1]]
     return whole.permute(0, 3, 1, 2)

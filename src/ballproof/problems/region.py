@@ -117,12 +117,7 @@ def inner(cotangent: Tensor, x: Tensor) -> Tensor:
     return flat @ c[0].T if len(c) == 1 else row_products(c, flat)
 
 
-LONG = 2**13
-"""Numbers of an example from which on a product with a vector of its own is faster than one pass for all of the batch."""
-
-
 def row_products(rows: Tensor, values: Tensor) -> Tensor:
-    """`(batch, query, n) · (batch, n) -> (batch, query)`; either way five times faster than a batched product on a CPU."""
-    if len(rows) and rows[0].numel() > LONG:
-        return torch.stack([r @ v for r, v in zip(rows, values, strict=True)])
-    return (rows * values.unsqueeze(1)).sum(2)
+    """`(batch, query, n) · (batch, n) -> (batch, query)`; in this order of the factors five times faster on a CPU than in the
+    other one, twice as fast as products that are summed."""
+    return torch.bmm(values.unsqueeze(1), rows.transpose(1, 2)).squeeze(1)
