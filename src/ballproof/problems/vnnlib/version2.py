@@ -12,7 +12,7 @@ from ballproof.problems.vnnlib.forms import Form, nested
 from ballproof.problems.vnnlib.specification import Declared, Network
 
 VERSION = re.compile(r"\(\s*vnnlib-version\s*<\s*([0-9]{1,9})\.([0-9]{1,9})\s*>\s*\)")
-WHOLE = re.compile(r"[0-9]{1,18}")
+DIGITS = re.compile(r"[0-9]{1,18}")
 BRACKETS = re.compile(r"\[([^\]]*)\]")
 QUOTED = re.compile(r'"[^"]+"')
 REFERENCE = re.compile(r"([A-Za-z_]\w*)(?:\[([\d,]*)\])?")
@@ -137,7 +137,7 @@ def _closed(text: str) -> str:
 
 def _numbers(text: str, name: str) -> tuple[int, ...]:
     parts = [p for p in text.split(",") if p]
-    if not all(WHOLE.fullmatch(p) for p in parts):
+    if not all(DIGITS.fullmatch(p) for p in parts):
         raise InputError(f"`{name}` has the dimensions [{text}]; expected whole numbers")
     return tuple(int(p) for p in parts)
 
