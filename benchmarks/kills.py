@@ -1,9 +1,9 @@
-"""A run of `certify` under `kill -9`: python benchmarks/kills.py [--kills 50] [--items 500]. Prints one JSON object.
+"""A run of `certify` under `kill -9`: python benchmarks/kills.py [--kills 50] [--items 500] [--workers 2]. Prints JSON.
 
-Again and again the run is started with one or two workers; up to three seconds after it has new rows one of its processes is
-killed at random: the driver, a worker of Dask, or the process in which a worker computes. Where the driver survives it goes on
-until it is killed itself. After the last kill the run is finished, and its table is compared with that of a run that nobody
-disturbed, bit for bit but for `seconds`.
+Again and again the run is started with one or two workers, or as many as told; up to three seconds after it has new rows one of
+its processes is killed at random: the driver, a worker of Dask, or the process in which a worker computes. Where the driver
+survives it goes on until it is killed itself. After the last kill the run is finished, and its table is compared with that of a
+run that nobody disturbed, bit for bit but for `seconds`.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def killed(process: subprocess.Popen[bytes], draw: random.Random) -> str:
     return "driver" if victim.pid == process.pid else "hand" if "hand_process" in words else "worker"
 
 
-def disturbed(out: Path, items: int, kills: int) -> dict[str, int]:
+def disturbed(out: Path, items: int, kills: int, workers: int) -> dict[str, int]:
     """How often which kind of process was killed."""
     draw, done = random.Random(0), {"driver": 0, "worker": 0, "hand": 0}
     while sum(done.values()) < kills:
         process = subprocess.Popen(
-            command(out, items, draw.choice((1, 2))), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(out, items, workers or draw.choice((1, 2))), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while process.poll() is None and sum(done.values()) < kills:
             before = rows(out)
@@ -77,10 +77,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--items", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=0, help="0: one or two, as it happens.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         whole, cut = Path(place) / "whole", Path(place) / "cut"
-        done = disturbed(cut, asked.items, asked.kills)
+        done = disturbed(cut, asked.items, asked.kills, asked.workers)
         there = rows(cut)
         for out in (cut, whole):
             subprocess.run(command(out, asked.items, 1), check=True, stdout=subprocess.DEVNULL)

@@ -1,6 +1,7 @@
-"""What spreading costs and gains: python benchmarks/spread.py throughput | overhead | memory. Prints one JSON object.
+"""What spreading costs and gains: python benchmarks/spread.py throughput | ceiling | overhead | memory. Prints one JSON object.
 
 throughput: 200 items of `certify --method bab`, by one worker and by two of one thread each, in one run; startup is told apart.
+ceiling: the same by one worker, and by two such commands side by side that share nothing but the machine.
 overhead: 2,000 items more that do nothing, through two workers; processor time is that of all processes, startup left out.
 memory: the driver's peak for 10 and for 100,000 items.
 """
@@ -14,6 +15,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,54 +65,74 @@ def apart(*arguments: str) -> dict[str, float]:
     return told
 
 
-def searched(workers: int, items: int) -> dict[str, float]:
-    """Seconds of a whole `certify` command, and from its first to its last row."""
-    asked = [
-        "certify",
-        "digits-robust",
-        "--data",
-        "digits",
-        "--eps",
-        "0.09",
-        "--method",
-        "bab",
-        "--limit",
-        str(items),
-        "--curve",
-        "0",
-    ]
+ASKED = [
+    "certify",
+    "digits-robust",
+    "--data",
+    "digits",
+    "--eps",
+    "0.12",
+    "--method",
+    "bab",
+    "--limit-each",
+    "2",
+    "--curve",
+    "0",
+]
+"""Of the first 200 examples no search is longer than a twentieth of all work."""
+
+
+@contextmanager
+def command(workers: int, items: int) -> Iterator[tuple[Path, subprocess.Popen[str], float]]:
+    """A `certify` that runs, its run folder, and when it began."""
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "run"
-        command = [
-            sys.executable,
-            "-m",
-            "ballproof",
-            *asked,
-            "--batch",
-            "1",
-            "--workers",
-            str(workers),
-            "--out",
-            str(out),
-            "--json",
-        ]
+        told = ["--limit", str(items), "--batch", "1", "--workers", str(workers), "--out", str(out), "--json"]
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        first = next(_first_row(out))
-        last = first
-        while process.poll() is None:
-            if (out / "results.parquet").is_file():
-                break
-            last = time.perf_counter()
-            time.sleep(0.05)
+        yield (
+            out,
+            subprocess.Popen([sys.executable, "-m", "ballproof", *ASKED, *told], stdout=subprocess.PIPE, text=True),
+            began,
+        )
+
+
+def searched(workers: int, items: int) -> dict[str, float]:
+    """Seconds of a whole `certify` command, and from its first to its last row; processor time of all its processes."""
+    before = _processor()
+    with command(workers, items) as (out, process, began):
+        first, last = _rows(out, process)
         process.communicate()
-        return {"workers": workers, "whole": time.perf_counter() - began, "rows": last - first}
+        whole = time.perf_counter() - began
+        each = [json.loads(line)["seconds"] for line in (out / "rows.jsonl").read_text().splitlines()]
+    told = {"workers": workers, "whole": whole, "first": first - began, "rows": last - first, "cpu": _processor() - before}
+    return told | {"longest_share": max(each) / sum(each)}
 
 
-def _first_row(out: Path) -> Iterator[float]:
-    while not any((out / n).is_file() and (out / n).stat().st_size for n in ("rows.jsonl", "open.jsonl")):
+def beside(items: int) -> float:
+    """Seconds from first to last row of a one-worker command that shares the machine with another; the longer of two."""
+    with command(1, items) as (one, mine, _), command(1, items) as (two, other, _), ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(_rows, (one, two), (mine, other)))
+        mine.communicate(), other.communicate()
+    return max(last - first for first, last in found)
+
+
+def _processor() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def _rows(out: Path, process: subprocess.Popen[str]) -> tuple[float, float]:
+    """When the first row was there, and the last."""
+    while process.poll() is None and not any((out / n).is_file() and (out / n).stat().st_size for n in JOURNALS):
         time.sleep(0.02)
-    yield time.perf_counter()
+    first = last = time.perf_counter()
+    while process.poll() is None and not (out / "results.parquet").is_file():
+        last = time.perf_counter()
+        time.sleep(0.02)
+    return first, last
+
+
+JOURNALS = ("rows.jsonl", "open.jsonl")
 
 
 def main() -> None:
@@ -117,6 +140,9 @@ def main() -> None:
     if what == "throughput":
         one, two = searched(1, 200), searched(2, 200)
         print(json.dumps({"one": one, "two": two, "ratio": one["rows"] / two["rows"], "whole": one["whole"] / two["whole"]}))
+    elif what == "ceiling":
+        one, both = searched(1, 200), beside(200)
+        print(json.dumps({"one": one, "both": both, "ratio": 2 * one["rows"] / both}))
     elif what == "overhead":
         few, many = apart("200", "2"), apart("2200", "2")
         cpu = 1000 * (many["cpu_seconds"] - few["cpu_seconds"]) / 2000

@@ -109,11 +109,12 @@ def by_search(
     return rows.at(order.index)
 
 
-def hardest_first(data: Dataset, rows: Kept, waiting: Kept) -> list[Open]:
+def hardest_first(data: Dataset, rows: Kept, waiting: Kept) -> Iterator[Open]:
     """The examples without a row, those with the lowest bound first: their searches are likely to take longest."""
     places = {index: place for place, index in enumerate(data.indices.tolist()) if index in waiting and index not in rows}
-    left = sorted(waiting.at(places), key=lambda row: (row["margin"], row["index"]))
-    return [Open(_example(data, places[row["index"]]), row) for row in left]
+    left = waiting.at(places)
+    for _, index, at in sorted((row["margin"], row["index"], at) for at, row in enumerate(left)):
+        yield Open(_example(data, places[index]), left[at])
 
 
 def _example(data: Dataset, place: int) -> Examples:

@@ -14,8 +14,10 @@ from typing import Any, Generic, TypeVar
 
 import cloudpickle
 import dask
+from dask.utils import key_split
 from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, get_worker
-from distributed.scheduler import KilledWorker
+from distributed.scheduler import DEFAULT_EXTENSIONS, KilledWorker
+from distributed.spans import SpansSchedulerExtension
 from distributed.system import MEMORY_LIMIT
 
 from ballproof.errors import InputError
@@ -30,14 +32,33 @@ Item = TypeVar("Item")
 AHEAD = 2
 """Items under way for each thread of the cluster: one that is worked on, one that waits beside it."""
 
-JOINING, LOST, ENDING = 60.0, 30.0, 4.0
-"""Seconds: for a first worker to join, before a scheduler counts as gone, and for items under way after a signal."""
+JOINING, LOST, ENDING, LOOKING = 60.0, 30.0, 4.0, 2.0
+"""Seconds: for a first worker to join, before a scheduler counts as gone, for items under way after a signal, and between two
+looks at who has joined."""
 
 QUIET = {
     "distributed.admin.large-graph-warning-threshold": "1GiB",  # an item carries its inputs
     "distributed.scheduler.allowed-failures": 5,
     "distributed.worker.profile.enabled": False,
+    # what Dask keeps of the past for developers: a thousand messages for each worker, with the inputs in them
+    "distributed.admin.log-length": 20,
+    "distributed.admin.low-level-log-length": 20,
+    "distributed.admin.system-monitor.log-length": 20,
+    # what its processes do beside the work, by default fifty times a second
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.limit": "30s",
+    "distributed.admin.system-monitor.interval": "10s",
 }
+
+FORGOTTEN = 1000
+"""After so many items Dask's table of the names of tasks is emptied: it would keep the last 100,000."""
+
+
+class Spans(SpansSchedulerExtension):
+    """Dask's record of a computation, without the entry that it keeps for every item for ever."""
+
+    def observe_tasks(self, tss: Any, **told: Any) -> Any:  # type: ignore[override]  # its settings differ by version
+        return super().observe_tasks(tss, **{**told, "span_metadata": None})
 
 
 class Hands(WorkerPlugin):
@@ -47,11 +68,15 @@ class Hands(WorkerPlugin):
         self.name, self.work, self.threads, self.memory, self.versions = name, work, threads, memory, versions()
 
     def setup(self, worker: Worker) -> None:
-        self.theirs: Work[Any] = cloudpickle.loads(self.work)
         limit = worker.memory_manager.memory_limit or MEMORY_LIMIT
         self.memory = self.memory or limit // worker.state.nthreads
-        self.idle: list[Hand] = []
         self.lock = threading.Lock()
+        self.idle = [Hand(self.work, self.threads, self.memory) for _ in range(worker.state.nthreads)]
+        for hand in self.idle:
+            hand.begin()  # it imports torch while this process does
+        self.theirs: Work[Any] = cloudpickle.loads(self.work)
+        here = versions()
+        self.differing = {k: f"{k} {v} in place of {self.versions[k]}" for k, v in here.items() if self.versions.get(k, v) != v}
 
     def teardown(self, worker: Worker) -> None:
         for hand in self.idle:
@@ -59,9 +84,8 @@ class Hands(WorkerPlugin):
 
     def carried_out(self, item: Any) -> Rows:
         """The rows of an item, by a process that is free."""
-        if differing := {k: v for k, v in versions().items() if self.versions.get(k, v) != v}:
-            told = ", ".join(f"{k} {v} in place of {self.versions[k]}" for k, v in differing.items())
-            raise InputError(f"the worker {get_worker().address} has {told}")
+        if self.differing:
+            raise InputError(f"the worker {get_worker().address} has {', '.join(self.differing.values())}")
         with self.lock:
             hand = self.idle.pop() if self.idle else Hand(self.work, self.threads, self.memory)
         try:
@@ -112,6 +136,7 @@ def _client(workers: Workers) -> Iterator[Client]:
         dashboard_address="127.0.0.1:0",  # any free port: several commands may run on one machine
         memory_limit=0,
         silence_logs=logging.CRITICAL,  # what fails is told once, by this process
+        scheduler_kwargs={"extensions": {**DEFAULT_EXTENSIONS, "spans": Spans}},
     )
     with local, Client(local, set_as_default=False) as client:
         yield client
@@ -121,10 +146,11 @@ def _streamed(client: Client, work: Work[Item], items: Iterable[Item | Barrier],
     ready: queue.SimpleQueue[Future[Rows]] = queue.SimpleQueue()
     under_way: dict[Any, tuple[Item, Future[Rows]]] = {}
     left, number, until = _Items(items), itertools.count(), float("inf")
-    window, seen = _window(client), time.monotonic()
+    window = _window(client)
+    seen = looked = time.monotonic()
     while time.monotonic() < until:
         while not asked() and len(under_way) < window and (drawn := left.draw(not under_way)):
-            future = client.submit(_carry_out, name, drawn[0], key=f"{name}-{next(number)}", pure=False)
+            future = _submitted(client, name, next(number), drawn[0])
             under_way[future.key] = (drawn[0], future)
             future.add_done_callback(ready.put)
         if not under_way:
@@ -133,7 +159,9 @@ def _streamed(client: Client, work: Work[Item], items: Iterable[Item | Barrier],
             future = ready.get(timeout=0.2)
         except queue.Empty:
             if client.status == "running":
-                window, seen = _window(client), time.monotonic()
+                seen = time.monotonic()
+                if seen - looked > LOOKING:
+                    window, looked = _window(client), seen
             elif time.monotonic() - seen > LOST or client.status == "closed":
                 raise _gone() from None
         else:
@@ -141,6 +169,12 @@ def _streamed(client: Client, work: Work[Item], items: Iterable[Item | Barrier],
             yield item, _rows(work, item, future)
         if asked():
             until = min(until, time.monotonic() + ENDING)
+
+
+def _submitted(client: Client, name: str, number: int, item: Any) -> Future[Rows]:
+    if number % FORGOTTEN == 0:
+        key_split.cache_clear()
+    return client.submit(_carry_out, name, item, key=f"{name}-{number}", pure=False)
 
 
 class _Items(Generic[Item]):

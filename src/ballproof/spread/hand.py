@@ -37,6 +37,12 @@ class Hand:
         self.orders = Orders(work, threads or 1, memory, tuple(sys.path))
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection[Any, Any] | None = None
+        self._ready = False
+
+    def begin(self) -> None:
+        """Start the process; it gets ready while others work."""
+        if self._process is None:
+            self._begin()
 
     def ask(self, item: Any, seconds: float) -> Rows | Failure:
         """The rows of the item; what the process raised is raised here."""
@@ -67,10 +73,26 @@ class Hand:
         if self._pipe is not None:
             self._pipe.close()
         self._process = self._pipe = None
+        self._ready = False
 
     def _started(self) -> Connection[Any, Any]:
-        if self._pipe is not None:
-            return self._pipe
+        self.begin()
+        pipe = self._pipe
+        assert pipe is not None
+        if self._ready:
+            return pipe
+        if not pipe.poll(STARTING):
+            raise InputError(f"a worker's process did not start within {STARTING:g} s")
+        try:
+            found = pickle.loads(pipe.recv_bytes())  # noqa: S301  from our own process
+        except EOFError:
+            raise InputError("a worker's process ended before it could begin; its last words are above") from None
+        if isinstance(found, Exception):
+            raise found
+        self._ready = True
+        return pipe
+
+    def _begin(self) -> None:
         self._pipe, theirs = Pipe()
         command = [sys.executable, "-m", "ballproof.spread.hand_process", str(theirs.fileno())]
         one = {name: str(self.orders.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
@@ -79,12 +101,3 @@ class Hand:
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=around, stdin=subprocess.DEVNULL)  # noqa: S603
         theirs.close()
         self._pipe.send_bytes(pickle.dumps(self.orders))
-        if not self._pipe.poll(STARTING):
-            raise InputError(f"a worker's process did not start within {STARTING:g} s")
-        try:
-            found = pickle.loads(self._pipe.recv_bytes())  # noqa: S301  from our own process
-        except EOFError:
-            raise InputError("a worker's process ended before it could begin; its last words are above") from None
-        if isinstance(found, Exception):
-            raise found
-        return self._pipe
