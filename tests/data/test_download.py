@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ballproof.data import download as downloads
 from ballproof.data import load
 from ballproof.data.download import REMOTES, Remote, download
 from ballproof.data.idx import parse_idx
@@ -81,17 +82,17 @@ def test_a_kill_while_unpacking_leaves_nothing_that_is_taken_for_whole(
         packed.addfile(about, io.BytesIO(b"abc"))
     remote = served(server, "packed.tar.gz", buffer.getvalue(), "packed.tar.gz", folder="things")
     monkeypatch.setitem(REMOTES, "cifar10", (remote,))
-    whole = tarfile.TarFile.extractall
+    whole = downloads._take
 
-    def killed(packed: tarfile.TarFile, path: str, **_: object) -> None:
-        (Path(path) / "things").mkdir()
+    def killed(packed: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+        whole(packed, member, place)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tarfile.TarFile, "extractall", killed)
+    monkeypatch.setattr(downloads, "_take", killed)
     with pytest.raises(KeyboardInterrupt):
         download("cifar10", tmp_path / "data")
     assert not (tmp_path / "data" / "things").exists()
-    monkeypatch.setattr(tarfile.TarFile, "extractall", whole)
+    monkeypatch.setattr(downloads, "_take", whole)
     (server[1] / "packed.tar.gz").unlink()
     assert download("cifar10", tmp_path / "data") == [tmp_path / "data" / "things"]
     assert (tmp_path / "data" / "things" / "one.bin").read_bytes() == b"abc"
@@ -103,6 +104,24 @@ def test_a_kill_while_unpacking_leaves_nothing_that_is_taken_for_whole(
     with pytest.raises(InputError, match="could not be unpacked"):
         download("cifar10", tmp_path / "other")
     assert [p.name for p in (tmp_path / "other").iterdir()] == ["packed.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("../out.bin", tarfile.REGTYPE), ("/out.bin", tarfile.REGTYPE), ("in", tarfile.SYMTYPE)]
+)
+def test_only_plain_files_inside_are_unpacked(
+    tmp_path: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, kind: bytes
+) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
+        about = tarfile.TarInfo(name)
+        about.type, about.linkname = kind, "/etc"
+        packed.addfile(about)
+    remote = served(server, "packed.tar.gz", buffer.getvalue(), "packed.tar.gz", folder="things")
+    monkeypatch.setitem(REMOTES, "cifar10", (remote,))
+    with pytest.raises(InputError, match=f"`{name}` is no plain file inside"):
+        download("cifar10", tmp_path / "data")
+    assert [p.name for p in (tmp_path / "data").iterdir()] == ["packed.tar.gz"]
 
 
 def test_an_answer_cut_short_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

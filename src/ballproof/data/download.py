@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 import zlib
 from dataclasses import dataclass
@@ -132,10 +133,23 @@ def _extract(path: Path, place: str, inner: str) -> None:
     """inner: the name of the packed file in a `.zip`."""
     if path.suffix != ".zip":
         with tarfile.open(path) as packed:
-            packed.extractall(place, filter="data")
+            for member in packed:
+                _take(packed, member, Path(place).resolve())
         return
     with ZipFile(path) as outer, ZipFile(io.BytesIO(outer.read(inner))) as zipped:
         zipped.extractall(place)  # noqa: S202  (never outside of `place`, and the checksum is known)
+
+
+def _take(packed: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+    """A plain file within `place`; anything else but a folder is refused. (`filter="data"` is missing before Python 3.11.4.)"""
+    target = (place / member.name).resolve()
+    source = packed.extractfile(member) if member.isfile() and target.is_relative_to(place) else None
+    if source is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with source, target.open("wb") as out:
+            shutil.copyfileobj(source, out)
+    elif not member.isdir():
+        raise tarfile.TarError(f"`{member.name}` is no plain file inside of the archive")
 
 
 def _fetch(remote: Remote, path: Path) -> None:
