@@ -94,6 +94,12 @@ def test_a_damaged_file_is_named(tmp_path: Path, images, labels, told: str) -> N
         load("mnist", "test", tmp_path)
 
 
+def test_an_empty_axis_beside_vast_ones_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, struct.pack(">4I", 0x0803, 0, 2**32 - 1, 2**32 - 1), idx(example()[1]))
+    with pytest.raises(InputError, match="which no array can have"):
+        load("mnist", "test", tmp_path)
+
+
 def test_axes_whose_product_overflows_are_refused(tmp_path: Path) -> None:
     """2**32 elements in each of two products would wrap to nothing in 64 bits."""
     head = struct.pack(">4I", 0x0803, 2**31, 2**31, 4)

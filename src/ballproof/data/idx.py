@@ -39,6 +39,8 @@ def parse_idx(content: bytes, path: Path, source: str, axes: int) -> NDArray[np.
         raise InputError(f"{path} is truncated: it ends within its header; get it again from {source}")
     shape = struct.unpack(f">{axes}I", content[4:head])
     expected = head + math.prod(shape)
+    if not math.prod(shape) and max(shape) > MOST_BYTES:
+        raise InputError(f"{path} has the shape {shape}, which no array can have; get it again from {source}")
     if len(content) != expected:
         fault = "truncated" if len(content) < expected else "too long"
         raise InputError(f"{path} is {fault}: {len(content)} bytes, {expected} for shape {shape}; get it again from {source}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import queue
@@ -9,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -161,7 +163,7 @@ def _streamed(client: Client, work: Work[Item], items: Iterable[Item | Barrier],
             if client.status == "running":
                 seen = time.monotonic()
                 if seen - looked > LOOKING:
-                    window, looked = _window(client), seen
+                    window, looked = _window(client, window), seen
             elif time.monotonic() - seen > LOST or client.status == "closed":
                 raise _gone() from None
         else:
@@ -202,13 +204,19 @@ def _rows(work: Work[Item], item: Item, future: Future[Rows]) -> Rows:
         raise _gone()
     try:
         found: Rows = future.result()
+    except (asyncio.CancelledError, CancelledError):  # the scheduler went between the question above and this one
+        raise _gone() from None
     except KilledWorker:
         return work.given_up(item, Failure.DEATH.value)
     return found
 
 
-def _window(client: Client) -> int:
-    there: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+def _window(client: Client, before: int = AHEAD) -> int:
+    """How many items may be under way; as many as before where the scheduler does not answer: the client finds out itself."""
+    try:
+        there: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    except OSError:
+        return before
     return AHEAD * max(1, sum(int(w["nthreads"]) for w in there.values()))
 
 
