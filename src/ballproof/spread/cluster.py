@@ -11,13 +11,14 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 import cloudpickle
 import dask
 from dask.utils import key_split
 from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, get_worker
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import DEFAULT_EXTENSIONS, KilledWorker
 from distributed.spans import SpansSchedulerExtension
 from distributed.system import MEMORY_LIMIT
@@ -114,7 +115,8 @@ def on_cluster(work: Work[Item], items: Iterable[Item | Barrier], workers: Worke
             yield from _streamed(client, work, items, name)
         finally:
             if client.status == "running":
-                client.unregister_worker_plugin(name)
+                with suppress(OSError, TimeoutError):  # the scheduler may have gone, which the client has yet to notice
+                    client.unregister_worker_plugin(name)
 
 
 @contextmanager
@@ -204,7 +206,11 @@ def _rows(work: Work[Item], item: Item, future: Future[Rows]) -> Rows:
         raise _gone()
     try:
         found: Rows = future.result()
-    except (asyncio.CancelledError, CancelledError):  # the scheduler went between the question above and this one
+    except (
+        asyncio.CancelledError,
+        CancelledError,
+        CommClosedError,
+    ):  # the scheduler has just gone
         raise _gone() from None
     except KilledWorker:
         return work.given_up(item, Failure.DEATH.value)
