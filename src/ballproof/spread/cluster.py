@@ -147,38 +147,67 @@ def _client(workers: Workers) -> Iterator[Client]:
 
 
 def _streamed(client: Client, work: Work[Item], items: Iterable[Item | Barrier], name: str) -> Iterator[tuple[Item, Rows]]:
-    ready: queue.SimpleQueue[Future[Rows]] = queue.SimpleQueue()
-    under_way: dict[Any, tuple[Item, Future[Rows]]] = {}
-    left, number, until = _Items(items), itertools.count(), float("inf")
-    window = _window(client)
-    seen = looked = time.monotonic()
+    sent, left, until = _Sent(client, work, name), _Items(items), float("inf")
     while time.monotonic() < until:
-        while not asked() and len(under_way) < window and (drawn := left.draw(not under_way)):
-            future = _submitted(client, name, next(number), drawn[0])
-            under_way[future.key] = (drawn[0], future)
-            future.add_done_callback(ready.put)
-        if not under_way:
+        while not asked() and sent.room and (drawn := left.draw(not sent.items)):
+            sent.send(drawn[0])
+        if not sent.items:
             return
-        try:
-            future = ready.get(timeout=0.2)
-        except queue.Empty:
-            if client.status == "running":
-                seen = time.monotonic()
-                if seen - looked > LOOKING:
-                    window, looked = _window(client, window), seen
-            elif time.monotonic() - seen > LOST or client.status == "closed":
-                raise _gone() from None
-        else:
-            item, _ = under_way.pop(future.key)
-            yield item, _rows(work, item, future)
+        if (done := sent.done()) is not None:
+            yield done
         if asked():
             until = min(until, time.monotonic() + ENDING)
 
 
-def _submitted(client: Client, name: str, number: int, item: Any) -> Future[Rows]:
-    if number % FORGOTTEN == 0:
-        key_split.cache_clear()
-    return client.submit(_carry_out, name, item, key=f"{name}-{number}", pure=False)
+class _Sent(Generic[Item]):
+    """Items that a cluster has and whose rows are not here yet: `items`, by the keys of their futures."""
+
+    def __init__(self, client: Client, work: Work[Item], name: str) -> None:
+        self.client, self.work, self.name = client, work, name
+        self.items: dict[Any, tuple[Item, Future[Rows]]] = {}
+        self._ready: queue.SimpleQueue[Future[Rows]] = queue.SimpleQueue()
+        self._number, self._window = itertools.count(), _window(client)
+        self._seen = self._looked = time.monotonic()
+
+    @property
+    def room(self) -> bool:
+        """Whether one more keeps all workers busy and no more than that."""
+        return len(self.items) < self._window
+
+    def send(self, item: Item) -> None:
+        number = next(self._number)
+        if number % FORGOTTEN == 0:
+            key_split.cache_clear()
+        try:
+            future = self.client.submit(_carry_out, self.name, item, key=f"{self.name}-{number}", pure=False)
+        except Exception:
+            if self.client.status == "closed":  # it says so by a plain `Exception`
+                raise _gone() from None
+            raise
+        self.items[future.key] = (item, future)
+        future.add_done_callback(self._ready.put)
+
+    def done(self) -> tuple[Item, Rows] | None:
+        """An item with its rows; None where a fifth of a second brings none. One whose rows were lost is sent again."""
+        try:
+            future = self._ready.get(timeout=0.2)
+        except queue.Empty:
+            self._look()
+            return None
+        item, _ = self.items.pop(future.key)
+        if (rows := _rows(self.work, item, future)) is not None:
+            return item, rows
+        self.send(item)
+        return None
+
+    def _look(self) -> None:
+        """For the scheduler, which may be gone, and for workers that have joined or left."""
+        if self.client.status == "running":
+            self._seen = time.monotonic()
+            if self._seen - self._looked > LOOKING:
+                self._window, self._looked = _window(self.client, self._window), self._seen
+        elif time.monotonic() - self._seen > LOST or self.client.status == "closed":
+            raise _gone()
 
 
 class _Items(Generic[Item]):
@@ -201,17 +230,14 @@ class _Items(Generic[Item]):
         return []
 
 
-def _rows(work: Work[Item], item: Item, future: Future[Rows]) -> Rows:
-    if future.status in ("cancelled", "lost"):
-        raise _gone()
+def _rows(work: Work[Item], item: Item, future: Future[Rows]) -> Rows | None:
+    """The rows of an item that is done; None where they went with their worker before they were fetched."""
     try:
-        found: Rows = future.result()
-    except (
-        asyncio.CancelledError,
-        CancelledError,
-        CommClosedError,
-    ):  # the scheduler has just gone
+        found: Rows | None = None if future.status == "lost" else future.result()
+    except (asyncio.CancelledError, CancelledError):
         raise _gone() from None
+    except CommClosedError:  # so the scheduler answers where a worker dies while it fetches, and also where it dies itself
+        return None
     except KilledWorker:
         return work.given_up(item, Failure.DEATH.value)
     return found
