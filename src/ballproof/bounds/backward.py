@@ -70,7 +70,7 @@ class Lines:
     over: Tensor | None
     under: Tensor | None
     gap: Tensor | None = None
-    """The slope above minus the slope below, where no slope is steeper than 1."""
+    """The slope above minus the slope below, where `differ_safely`."""
 
     @staticmethod
     def of(relaxation: Relaxation, node: Node) -> Lines:
@@ -78,12 +78,12 @@ class Lines:
         over, under = (o if matters(o) else None for o in (relaxation.upper.offset, relaxation.lower.offset))
         if relaxation.parallel:
             return Lines(below, None, over, under)
-        return Lines(below, above, over, under, above - below if max(below.abs().max(), above.abs().max()) <= 1 else None)
+        return Lines(below, above, over, under, above - below if differ_safely(below, above) else None)
 
     def pulled(self, cotangent: Tensor, bent: Tensor) -> Tensor:
         """The cotangent times its slopes; `bent` is the part of it that takes the line above.
 
-        Where slopes are steep each part meets its own alone: a difference of them would be rounded.
+        Where a difference of slopes would be rounded too much, each part meets its own alone.
         """
         if self.above is None:
             return cotangent * self.slope
@@ -389,6 +389,11 @@ def _mixed(cotangent: Tensor, positive: Tensor, negative: Tensor) -> Tensor | fl
     if matters(negative):
         total = total + _dot(cotangent.clamp(max=0), negative)
     return total
+
+
+def differ_safely(below: Tensor, above: Tensor) -> bool:
+    """Whether the slope below plus the difference to the one above is the latter, up to a few roundings of its own size."""
+    return bool((below.abs() <= 4 * above.abs()).all())
 
 
 def matters(offset: Tensor) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ballproof.bounds.backward import differ_safely
 from ballproof.bounds.local import Coefficients, LocalBackward, Sight
 from ballproof.bounds.race import WORTH, with_side
 from ballproof.graph import Graph, Node
@@ -93,7 +94,7 @@ class PlacedBackward(LocalBackward):
         """most: neurons that go on together behind the first node at which some may be settled."""
         super().__init__(graph, seen, box, constants, relaxations, intervals)
         self.most = most
-        self._steepest: dict[str, float] = {}
+        self._safe: dict[str, bool] = {}
 
     def side(self, asked: Asked, known: Interval, asks: Scalar) -> Interval:
         """The proven ends `known (query,)`, cut with the lower value of sign times each neuron.
@@ -159,7 +160,7 @@ class PlacedBackward(LocalBackward):
         falling = coming.clamp(max=0)
         if above is None:
             pulled = self._times(coming, slope)
-        elif self._tame(node):
+        elif self._differ(node):
             pulled = self._plus(self._times(coming, slope), falling, above - slope)
         else:
             pulled = self._plus(self._times(coming - falling, slope), falling, above)
@@ -168,12 +169,11 @@ class PlacedBackward(LocalBackward):
         parent = next(i for i in node.inputs if self.graph.node[i].varies)
         self._send(parent, Coefficients(pulled, None, by_channel=False))
 
-    def _tame(self, node: Node) -> bool:
-        """Whether no slope of a node is steeper than 1: a difference of steep ones would be rounded too much."""
-        if node.name not in self._steepest:
-            lines = self.relaxations[node.name].lower, self.relaxations[node.name].upper
-            self._steepest[node.name] = max(float(line.slopes[0].detach().abs().max()) for line in lines)
-        return self._steepest[node.name] <= 1
+    def _differ(self, node: Node) -> bool:
+        if node.name not in self._safe:
+            lines = self.relaxations[node.name]
+            self._safe[node.name] = differ_safely(lines.lower.slopes[0].detach(), lines.upper.slopes[0].detach())
+        return self._safe[node.name]
 
     def _times(self, coefficients: Tensor, cut: Tensor) -> Tensor:
         return (self._grouped(coefficients) * cut.unsqueeze(1)).flatten(0, 1)
