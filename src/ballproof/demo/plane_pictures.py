@@ -55,7 +55,7 @@ def draw_polytope(module: nn.Module, data: Dataset, example: int) -> str:
     low, high = axes.get_xlim()
     axes.axline((0, 0), slope=1, color=DARK, linestyle=":", linewidth=1, label="decision boundary")
     axes.set(xlabel="logit of class 0", ylabel="logit of class 1", xlim=(low, high))
-    axes.legend(fontsize=7, loc="upper left")
+    axes.legend(fontsize=7, loc="lower left")
     return svg(fig)
 
 
@@ -70,5 +70,5 @@ def draw_training(standard: PlaneNet, robust: PlaneNet) -> str:
     axes[0].set(xlabel="step", ylabel="cross-entropy")
     axes[1].set(xlabel="step", ylabel="share not certified (dual)", ylim=(-0.05, 1.05))
     for each in axes:
-        each.legend(fontsize=7, loc="upper right")
+        each.legend(fontsize=7, loc="best")
     return svg(fig)
