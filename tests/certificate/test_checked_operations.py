@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError
 from ballproof.certificate.checker.network import Network
-from ballproof.certificate.checker.operators import RULES, read_network
+from ballproof.certificate.checker.reading.operators import RULES, read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.operations import registered
 from oracles.onnx_nets import write_nodes

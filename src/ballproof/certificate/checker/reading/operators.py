@@ -7,10 +7,8 @@ one, such as `max(a, b) = a + Relu(b - a)`; float32 does not round there.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -22,14 +20,12 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from ballproof.certificate.checker.arithmetic import NotModelledError
+from ballproof.certificate.checker.arithmetic import Array, NotModelledError
 from ballproof.certificate.checker.curves import CURVES, STEPS
-from ballproof.certificate.checker.network import Array, Network, Node, Part, View, finished
+from ballproof.certificate.checker.network import MOST_USERS, Network, Node, Part, View, changed
+from ballproof.certificate.checker.reading.content import LARGEST, unpacked
 
 Tensor = View | Array
-
-LARGEST = 2**27
-"""Numbers of all weights and places, as they are laid out here; bytes of a file."""
 
 OLDEST, NEWEST = 7, 22
 """Versions of the operators whose meaning the rules have; from 7 on shapes are broadcast as in NumPy."""
@@ -38,18 +34,6 @@ EPSILON, ALPHA = float(np.float32(1e-5)), float(np.float32(0.01))
 """What the standard takes where a file says nothing."""
 
 FARTHEST32 = float(np.finfo(np.float32).max)
-
-
-def unpacked(path: Path) -> bytes:
-    """The content of a file, unpacked if its name ends in `.gz`."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise NotModelledError(f"{path.name}, which is damaged: {error}") from error
-    if len(content) > LARGEST:
-        raise NotModelledError(f"{path.name}, a file of more than {LARGEST} bytes")
-    return content
 
 
 def read_network(path: Path) -> Network:
@@ -618,3 +602,26 @@ def _root(value: Fraction) -> Fraction:
     if value < Fraction(1, 2**120):
         raise NotModelledError("a variance of zero or less")
     return Fraction(math.isqrt(value.numerator * 2**400 // value.denominator), 2**200)
+
+
+def _nearest(value: Array) -> Array:
+    """The nearest floats, each off by less than one rounding."""
+    found = np.asarray(value, np.float64)
+    size = np.abs(found)
+    if not (((size > 2.0**-900) & (size < 2.0**900)) | (value == 0)).all():
+        raise NotModelledError("weights that float64 does not hold")
+    return found
+
+
+def finished(nodes: list[Node], output: View, sha256: str, assumed: set[str]) -> Network:
+    """Without the nodes that the output does not depend on. Weights may be fractions: floats are made of them here."""
+    used = {0, output.node}
+    for place in reversed(range(len(nodes))):
+        if place in used:
+            used |= {p.source for p in nodes[place].parts}
+    order = {old: new for new, old in enumerate(sorted(used))}
+    users = [p.source for place in used for p in nodes[place].parts]
+    if any(users.count(place) > MOST_USERS for place in used):
+        raise NotModelledError(f"a value that more than {MOST_USERS} nodes use")
+    own = [replace(nodes[i], parts=tuple(replace(p, source=order[p.source]) for p in nodes[i].parts)) for i in sorted(used)]
+    return Network(changed(own, _nearest), View(order[output.node], output.index), sha256, own, tuple(sorted(assumed)))
