@@ -16,7 +16,7 @@ from ballproof.certificate.checker import neurons, tree
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check
 from ballproof.certificate.checker.neurons import Cells
-from ballproof.certificate.checker.reading.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases, roots
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.counterexample import check_file

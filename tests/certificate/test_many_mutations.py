@@ -18,7 +18,7 @@ from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import RefusedError
 from ballproof.certificate.checker.certificate import check
 from ballproof.certificate.checker.reading import content
-from ballproof.certificate.checker.reading.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases
 from ballproof.certificate.writer import write_certificate
 from ballproof.solve import neurons

@@ -14,7 +14,7 @@ from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check
 from ballproof.certificate.checker.neurons import Cells, values
-from ballproof.certificate.checker.reading.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases, roots
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.writer import write_certificate

@@ -23,7 +23,7 @@ from safetensors.torch import save
 
 from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker.reading.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases
 from ballproof.certificate.counterexample import check_file
 from ballproof.certificate.writer import write_certificate

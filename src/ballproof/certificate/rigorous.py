@@ -13,7 +13,7 @@ import torch
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.network import Network, Question, Root
-from ballproof.certificate.checker.reading.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.rounded import Bounds
 
 Array = np.ndarray[Any, np.dtype[Any]]

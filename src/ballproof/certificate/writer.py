@@ -20,7 +20,7 @@ from ballproof.certificate.by_neurons import ViolatedError, graph_of, proven_by_
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, VERSION, check
 from ballproof.certificate.checker.network import Network, Root
-from ballproof.certificate.checker.reading.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases, roots
 from ballproof.certificate.checker.rounded import Bounds, Planes
 from ballproof.certificate.checker.tree import BATCH, clipped, refuted

@@ -1,34 +1,24 @@
-"""ONNX files: each operation as affine nodes and functions of single numbers. NumPy and onnx only.
+"""The rules of ONNX: each operation as affine nodes and functions of single numbers.
 
 A rule is named as its operation, takes the operands and the attributes, and knows no others: an attribute that is not in its
-signature is refused, as is an operation without a rule. Nodes with `steps=0` are no operation of the network but a way to write
-one, such as `max(a, b) = a + Relu(b - a)`; float32 does not round there.
+signature is refused, as is an operation without a rule.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import numpy_helper
 
-from ballproof.certificate.checker.arithmetic import Array, NotModelledError
+from ballproof.certificate.checker.arithmetic import Arithmetic, Array, NotModelledError
 from ballproof.certificate.checker.curves import CURVES, STEPS
-from ballproof.certificate.checker.network import MOST_USERS, Network, Node, Part, View, changed
-from ballproof.certificate.checker.reading.content import LARGEST, unpacked
-
-Tensor = View | Array
-
-OLDEST, NEWEST = 7, 22
-"""Versions of the operators whose meaning the rules have; from 7 on shapes are broadcast as in NumPy."""
+from ballproof.certificate.checker.network import View
+from ballproof.certificate.checker.reading.nodes import Nodes, Tensor, array_of, floats, shape_of, sized, view_of, whole
 
 EPSILON, ALPHA = float(np.float32(1e-5)), float(np.float32(0.01))
 """What the standard takes where a file says nothing."""
@@ -36,141 +26,14 @@ EPSILON, ALPHA = float(np.float32(1e-5)), float(np.float32(0.01))
 FARTHEST32 = float(np.finfo(np.float32).max)
 
 
-def read_network(path: Path) -> Network:
-    """The network of a file. Raises `NotModelledError` for what this checker has no rule for."""
-    content = unpacked(path)
-    try:
-        return Reading(onnx.load_from_string(content)).run(hashlib.sha256(content).hexdigest())
-    except (DecodeError, KeyError, IndexError, ValueError, TypeError, AttributeError, MemoryError, ArithmeticError) as error:
-        raise NotModelledError(f"this file: {type(error).__name__}: {str(error)[:200]}") from error
+class Movements(Nodes):
+    """The same numbers in another shape or order."""
 
-
-class Reading:
-    """One walk through the file."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.graph = model.graph
-        (self.version,) = {o.version for o in model.opset_import if o.domain in ("", "ai.onnx")}
-        if model.functions or self.graph.sparse_initializer or not OLDEST <= self.version <= NEWEST:
-            raise NotModelledError(f"functions of the file's own, sparse weights, or operators of version {self.version}")
-        self.known: dict[str, Tensor] = {}
-        self.nodes: list[Node] = []
-        self.assumed: set[str] = set()
-        self.results, self.numbers = 1, 0
-
-    def run(self, sha256: str) -> Network:
-        for constant in self.graph.initializer:
-            self.learn(constant.name, _constant(constant))
-        entries = [i for i in self.graph.input if i.name not in self.known]
-        if len(entries) != 1 or len(self.graph.output) != 1 or len({i.name for i in self.graph.input}) != len(self.graph.input):
-            raise NotModelledError("a network of several inputs or outputs")
-        kind = entries[0].type.tensor_type
-        shape = [d.dim_value or 1 for d in kind.shape.dim]
-        if kind.elem_type != onnx.TensorProto.FLOAT or min(shape, default=1) < 1:
-            raise NotModelledError(f"an input of shape {shape} that is not of float32 numbers")
-        self.learn(entries[0].name, self.add(Node("input", _sized(shape)), shape))
-        for node in self.graph.node:
-            self.visit(node)
-        output = self.known[self.graph.output[0].name]
-        if not isinstance(output, View):
-            raise NotModelledError("an output that does not depend on the input")
-        return finished(self.nodes, output, sha256, self.assumed)
-
-    def visit(self, node: onnx.NodeProto) -> None:
-        rule = RULES.get(node.op_type)
-        if rule is None or node.domain not in ("", "ai.onnx"):
-            raise NotModelledError(f"the operation {node.op_type} (`{node.name}`)")
-        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        operands, self.results = [self.known[name] if name else None for name in node.input], len(node.output)
-        while operands and operands[-1] is None:
-            operands.pop()
-        try:
-            found = rule(self, *operands, **given)
-        except NotModelledError as error:
-            raise NotModelledError(f"{node.op_type} (`{node.name}`): {error}") from error
-        many = found if isinstance(found, list) else [found]
-        if len(many) != len(node.output):
-            raise NotModelledError(f"{node.op_type} (`{node.name}`) with {len(node.output)} results")
-        for name, value in zip(node.output, many, strict=True):
-            self.learn(name, value)
-
-    def learn(self, name: str, value: Tensor) -> None:
-        """A tensor of the file, none of whose numbers is there twice: a copy, if need be."""
-        if not name or name in self.known:
-            raise NotModelledError(f"the name `{name}` for two values")
-        if isinstance(value, View):
-            flat = value.index.ravel()
-            value = self.copied(value) if len(np.unique(flat)) < len(flat) or (flat < 0).any() else value
-        elif value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise NotModelledError(f"`{name}`, which holds numbers that are not finite")
-        self.known[name] = value
-
-    # Nodes
-
-    def add(self, node: Node, shape: Sequence[int]) -> View:
-        self.nodes.append(node)
-        return View(len(self.nodes) - 1, np.arange(node.size).reshape(shape))
-
-    def part(self, value: View, places: Array, weight: Array) -> Part:
-        self.numbers += places.size + weight.size
-        if self.numbers > LARGEST:
-            raise NotModelledError(f"a network of more than {LARGEST} numbers")
-        if (places.shape[0], places.shape[2]) != (weight.shape[0], weight.shape[2]):
-            raise NotModelledError(f"weights of shape {weight.shape} for windows of shape {places.shape}")
-        return Part(value.node, self.nodes[value.node].size, places, weight)
-
-    def factor(self, value: View, factor: Any, shape: Sequence[int]) -> Part:
-        """Each number times one of the factors, all of this shape."""
-        place, weight = (np.broadcast_to(v, shape).reshape(-1, 1, 1) for v in (value.index, factor))
-        return self.part(value, place, weight)
-
-    def sum(self, *terms: tuple[View, Any], bias: Any = 0.0, steps: int | None = None) -> View:
-        """`factor * view + ... + bias`, broadcast. steps: of float32; as many as there are terms unless it is said."""
-        bias = np.asarray(bias)
-        shape = np.broadcast_shapes(bias.shape, *(s for v, f in terms for s in (v.index.shape, np.shape(f))))
-        _sized(shape)
-        parts = tuple(self.factor(value, np.asarray(factor), shape) for value, factor in terms)
-        count = len(terms) + 1
-        return self.affine(shape, parts, np.broadcast_to(bias, shape), count, count if steps is None else steps)
-
-    def affine(self, shape: Sequence[int], parts: tuple[Part, ...], bias: Array, terms: int, steps: int, **more: Any) -> View:
-        flat = np.asarray(bias).ravel()
-        flat = flat if flat.dtype == object else flat.astype(np.float64)
-        more.setdefault("burden", np.abs(flat))
-        return self.add(Node("affine", len(flat), parts, flat, terms=terms, steps=steps, **more), shape)
-
-    def curve(self, kind: str, value: View, own: bool = True) -> View:
-        """A function of each number. own: whether it is an operation of the network, whose float32 values no standard fixes."""
-        part = self.factor(value, np.ones(value.index.shape), value.index.shape)
-        found = self.add(Node(kind, value.index.size, (part,)), value.index.shape)
-        return self.loose(kind, found) if own and kind in CURVES else found
-
-    def loose(self, name: str, value: View, steps: int = 0) -> View:
-        """The value of an operation that float32 is only assumed to be near to: within `(16 + steps) 2^-24 (1 + its size)`."""
-        self.assumed.add(name)
-        part = self.factor(value, np.ones(value.index.shape), value.index.shape)
-        return self.affine(
-            value.index.shape, (part,), np.zeros(part.weight.size), 2, 15 + steps, burden=np.ones(part.weight.size)
-        )
-
-    def relu(self, value: View) -> View:
-        return self.curve("Relu", value, False)
-
-    def copied(self, value: View) -> View:
-        return self.sum((value, 1.0), steps=0)
-
-    def maximum(self, a: View, b: View, sign: float = 1.0) -> View:
-        """The larger one; for sign -1 the smaller one."""
-        return self.sum((a, 1.0), (self.relu(self.sum((b, sign), (a, -sign), steps=0)), sign), steps=0)
-
-    def moved(self, value: Tensor, index: Callable[[Array], Array]) -> Tensor:
-        """The same numbers in another shape or order."""
-        return View(value.node, index(value.index)) if isinstance(value, View) else index(value)
-
-    # Movements
+    version: int
+    results: int
 
     def Constant(self, *, value: onnx.TensorProto) -> Array:
-        return _constant(value)
+        return array_of(value)
 
     def Identity(self, x: Tensor) -> Tensor:
         return x
@@ -187,17 +50,17 @@ class Reading:
         return x
 
     def ConstantOfShape(self, shape: Array, *, value: onnx.TensorProto | None = None) -> Array:
-        _sized(_whole(shape))
-        return np.full(_whole(shape), np.float32(0) if value is None else _constant(value).item(0))
+        sized(whole(shape))
+        return np.full(whole(shape), np.float32(0) if value is None else array_of(value).item(0))
 
     def Shape(self, x: Tensor) -> Array:
-        return np.array(_shape(x), np.int64)
+        return np.array(shape_of(x), np.int64)
 
     def Flatten(self, x: Tensor, *, axis: int = 1) -> Tensor:
         return self.moved(x, lambda i: i.reshape(math.prod(i.shape[:axis]), -1))
 
     def Reshape(self, x: Tensor, shape: Array, *, allowzero: int = 0) -> Tensor:
-        target = _whole(shape)
+        target = whole(shape)
         if allowzero and 0 in target:
             raise NotModelledError("a shape of zero")
         return self.moved(x, lambda i: i.reshape([i.shape[k] if n == 0 else n for k, n in enumerate(target)]))
@@ -206,36 +69,36 @@ class Reading:
         return self.moved(x, lambda i: i.transpose(perm))
 
     def Squeeze(self, x: Tensor, given: Array | None = None, *, axes: Any = None) -> Tensor:
-        along = axes if given is None else _whole(given)
+        along = axes if given is None else whole(given)
         return self.moved(x, lambda i: np.squeeze(i, None if along is None else tuple(along)))
 
     def Unsqueeze(self, x: Tensor, given: Array | None = None, *, axes: Any = None) -> Tensor:
-        return self.moved(x, lambda i: np.expand_dims(i, tuple(axes if given is None else _whole(given))))
+        return self.moved(x, lambda i: np.expand_dims(i, tuple(axes if given is None else whole(given))))
 
     def Slice(self, x: Tensor, *given: Array | None, starts: Any = None, ends: Any = None, axes: Any = None) -> Tensor:
-        parts = [None if g is None else _whole(g) for g in given] if given else [starts, ends, axes]
+        parts = [None if g is None else whole(g) for g in given] if given else [starts, ends, axes]
         starts, ends, axes, steps = (*parts, None, None)[:4]
-        cut = [slice(None)] * len(_shape(x))
+        cut = [slice(None)] * len(shape_of(x))
         for k, axis in enumerate(range(len(starts)) if axes is None else axes):
             cut[axis] = slice(starts[k], ends[k], steps[k] if steps else 1)
         return self.moved(x, lambda i: i[tuple(cut)])
 
     def Gather(self, x: Tensor, places: Array, *, axis: int = 0) -> Tensor:
-        _whole(places)
-        _sized([*_shape(x), *places.shape])
+        whole(places)
+        sized([*shape_of(x), *places.shape])
         return self.moved(x, lambda i: np.take(i, places, axis))
 
     def Expand(self, x: Tensor, shape: Array) -> Tensor:
-        target = np.broadcast_shapes(_shape(x), tuple(_whole(shape)))
-        _sized(target)
+        target = np.broadcast_shapes(shape_of(x), tuple(whole(shape)))
+        sized(target)
         return self.moved(x, lambda i: np.broadcast_to(i, target))
 
     def Split(self, x: Tensor, given: Array | None = None, *, axis: int = 0, split: Any = None, num_outputs: int = 0) -> Any:
-        sizes = split if given is None else _whole(given)
-        whole = _shape(x)[axis]
-        if sizes is None and whole % self.results == 0:
-            sizes = [whole // self.results] * self.results
-        if sizes is None or sum(sizes) != whole or min(sizes) < 1:
+        sizes = split if given is None else whole(given)
+        count = shape_of(x)[axis]
+        if sizes is None and count % self.results == 0:
+            sizes = [count // self.results] * self.results
+        if sizes is None or sum(sizes) != count or min(sizes) < 1:
             raise NotModelledError("parts that are not equal")
         ends = np.cumsum([0, *sizes])
         return [self.Gather(x, np.arange(*ends[k : k + 2]), axis=axis) for k in range(len(sizes))]
@@ -246,31 +109,31 @@ class Reading:
             return np.concatenate([v for v in values if not isinstance(v, View)], axis)
         if len(views) == len(values) and len({v.node for v in views}) == 1:
             return View(views[0].node, np.concatenate([v.index for v in views], axis))
-        bias = np.concatenate([np.zeros(v.index.shape) if isinstance(v, View) else _floats(v) for v in values], axis)
+        bias = np.concatenate([np.zeros(v.index.shape) if isinstance(v, View) else floats(v) for v in values], axis)
         terms = []
         for k, value in enumerate(values):
             if isinstance(value, View):
-                apart = [value.index if j == k else np.full(_shape(v), -1) for j, v in enumerate(values)]
+                apart = [value.index if j == k else np.full(shape_of(v), -1) for j, v in enumerate(values)]
                 terms.append((View(value.node, np.concatenate(apart, axis)), 1.0))
         return self.sum(*terms, bias=bias, steps=0)
 
     def Pad(self, x: View, given: Array | None = None, fill: Any = 0, *, mode: bytes = b"constant", **old: Any) -> View:
-        wide, fill = (_whole(given), fill) if given is not None else (old.pop("pads"), old.pop("value", 0.0))
+        wide, fill = (whole(given), fill) if given is not None else (old.pop("pads"), old.pop("value", 0.0))
         if min(wide) < 0 or mode != b"constant" or old or isinstance(fill, View) or np.any(fill):
             raise NotModelledError("padding that is not of zeros")
         half = len(wide) // 2
-        _sized([n + a + b for n, a, b in zip(_shape(x), wide[:half], wide[half:], strict=True)])
-        return View(x.node, np.pad(_view(x).index, list(zip(wide[:half], wide[half:], strict=True)), constant_values=-1))
+        sized([n + a + b for n, a, b in zip(shape_of(x), wide[:half], wide[half:], strict=True)])
+        return View(x.node, np.pad(view_of(x).index, list(zip(wide[:half], wide[half:], strict=True)), constant_values=-1))
 
-    # Affine operations
+
+class Sums(Movements):
+    """Affine operations, and products."""
 
     def Add(self, a: Tensor, b: Tensor, sign: float = 1.0) -> View:
         if isinstance(a, View) and isinstance(b, View):
             return self.sum((a, 1.0), (b, sign), steps=2)
-        if isinstance(a, View):
-            bias = sign * _floats(b)
-            return self.joined(a, bias) or self.sum((a, 1.0), bias=bias)
-        return (self.joined(_view(b), _floats(a)) if sign > 0 else None) or self.sum((_view(b), sign), bias=_floats(a))
+        value, factor, bias = (a, 1.0, sign * floats(b)) if isinstance(a, View) else (view_of(b), sign, floats(a))
+        return (self.joined(value, bias) if factor > 0 else None) or self.sum((value, factor), bias=bias)
 
     def Sub(self, a: Tensor, b: Tensor) -> View:
         return self.Add(a, b, -1.0)
@@ -289,13 +152,7 @@ class Reading:
         if isinstance(a, View) and isinstance(b, View):
             return self.product(a, b)
         value, factor = (a, b) if isinstance(a, View) else (b, a)
-        return self.sum((_view(value), _floats(factor)), steps=1)
-
-    def spanned(self, one: Array, a: View, two: Array, b: View) -> tuple[View, View]:
-        """Places of two views in one common shape."""
-        _sized(np.broadcast_shapes(one.shape, two.shape))
-        found = np.broadcast_arrays(one, two)
-        return View(a.node, found[0]), View(b.node, found[1])
+        return self.sum((view_of(value), floats(factor)), steps=1)
 
     def product(self, a: View, b: View) -> View:
         """`a b = ((a + b)^2 - (a - b)^2) / 4`."""
@@ -306,32 +163,33 @@ class Reading:
 
     def Div(self, a: Tensor, b: Tensor) -> View:
         if not isinstance(b, View):
-            return self.sum((_view(a), 1 / _rational(b)), steps=2)
+            return self.sum((view_of(a), 1 / rational(b)), steps=2)
         inverse = self.curve("Reciprocal", b, False)
-        return self.product(a, inverse) if isinstance(a, View) else self.sum((inverse, _floats(a)), steps=1)
+        return self.product(a, inverse) if isinstance(a, View) else self.sum((inverse, floats(a)), steps=1)
 
     def Neg(self, x: View) -> View:
-        return self.sum((_view(x), -1.0), steps=0)
+        return self.sum((view_of(x), -1.0), steps=0)
 
     def Sum(self, *values: View) -> View:
-        return self.sum(*((_view(v), 1.0) for v in values))
+        return self.sum(*((view_of(v), 1.0) for v in values))
 
     def Gemm(self, x: View, weight: Array, bias: Any = None, *, transB: int = 0, transA: int = 0, **scale: float) -> View:
-        if transA or set(scale) - {"alpha", "beta"} or set(scale.values()) - {1.0} or _view(x).index.ndim != 2:
+        if transA or set(scale) - {"alpha", "beta"} or set(scale.values()) - {1.0} or view_of(x).index.ndim != 2:
             raise NotModelledError("alpha, beta or transA")
         found = self.MatMul(x, weight.T if transB else weight)
-        return found if bias is None else self.joined(found, _floats(bias)) or self.Add(found, bias)
+        return found if bias is None else self.joined(found, floats(bias)) or self.Add(found, bias)
 
     def MatMul(self, a: Tensor, b: Tensor) -> View:
         if isinstance(a, View) and isinstance(b, View) and min(a.index.ndim, b.index.ndim) > 1:
-            return self.ReduceSum(
-                self.product(*self.spanned(a.index[..., None], a, b.index[..., None, :, :], b)), axes=[-2], keepdims=0
-            )
+            one, two = a.index[..., None], b.index[..., None, :, :]
+            sized(np.broadcast_shapes(one.shape, two.shape))
+            pairs = zip((a, b), np.broadcast_arrays(one, two), strict=True)
+            return self.ReduceSum(self.product(*(View(v.node, index) for v, index in pairs)), axes=[-2], keepdims=0)
         left = isinstance(b, View)
-        value, weight = (_view(b), a) if left else (_view(a), b)
+        value, weight = (view_of(b), a) if left else (view_of(a), b)
         if isinstance(weight, View) or weight.ndim != 2 or value.index.ndim < 1 + left or (left and value.index.ndim != 2):
             raise NotModelledError("a product of vectors or of many matrices")
-        matrix, places = _floats(weight if left else weight.T), value.index.T if left else value.index
+        matrix, places = floats(weight if left else weight.T), value.index.T if left else value.index
         if places.shape[-1] != matrix.shape[1]:
             raise NotModelledError(f"a matrix {weight.shape} for {value.index.shape}")
         found = self.windows(value, places.reshape(1, -1, matrix.shape[1]), matrix[None])
@@ -343,20 +201,20 @@ class Reading:
         groups, count, k = places.shape
         units = groups * weight.shape[1]
         shape, terms = (1, units, count), k + (bias is not None)
-        _sized(shape)
+        sized(shape)
         flat = np.repeat(np.zeros(units) if bias is None else bias, count)
         return self.affine(shape, (self.part(value, places, weight),), flat, terms, terms, **more)
 
     def Conv(self, x: View, weight: Array, bias: Any = None, *, group: int = 1, **frame: Any) -> View:
-        if weight.ndim != 4 or _view(x).index.ndim != 4 or len(x.index) != 1 or x.index.shape[1] != group * weight.shape[1]:
+        if weight.ndim != 4 or view_of(x).index.ndim != 4 or len(x.index) != 1 or x.index.shape[1] != group * weight.shape[1]:
             raise NotModelledError("a convolution that is not of one image in two dimensions")
         own = frame.setdefault("kernel_shape", weight.shape[2:])
         if tuple(own) != weight.shape[2:]:
             raise NotModelledError("a kernel of another shape")
-        places, shape = _framed(x.index[0], **frame)
+        places, shape = framed(x.index[0], **frame)
         places = places.reshape(group, weight.shape[1], *places.shape[1:]).swapaxes(1, 2).reshape(group, math.prod(shape), -1)
-        ends = None if bias is None else _floats(bias)
-        found = self.windows(x, places, _floats(weight).reshape(group, len(weight) // group, -1), ends)
+        ends = None if bias is None else floats(bias)
+        found = self.windows(x, places, floats(weight).reshape(group, len(weight) // group, -1), ends)
         return View(found.node, found.index.reshape(1, len(weight), *shape))
 
     def ConvTranspose(
@@ -366,10 +224,10 @@ class Reading:
         """A convolution with the mirrored kernel of the image with zeros between its pixels."""
         wide = [d * (k - 1) - p for d, k, p in zip([*dilations] * 2, [*weight.shape[2:]] * 2, pads, strict=True)]
         pads = [*wide[:2], *(p + more for p, more in zip(wide[2:], output_padding, strict=True))]
-        if group != 1 or min(pads) < 0 or _view(x).index.ndim != 4:
+        if group != 1 or min(pads) < 0 or view_of(x).index.ndim != 4:
             raise NotModelledError("groups, or padding beyond the kernel")
         size = [(n - 1) * s + 1 for n, s in zip(x.index.shape[2:], strides, strict=True)]
-        _sized([*x.index.shape[:2], *size])
+        sized([*x.index.shape[:2], *size])
         sparse = np.full((*x.index.shape[:2], *size), -1)
         sparse[:, :, :: strides[0], :: strides[1]] = x.index
         turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
@@ -382,23 +240,22 @@ class Reading:
         """In float32 as `(x - mean) / sqrt(var + epsilon) * scale + bias`, in any order of the products."""
         if set(settings) - {"momentum"}:
             raise NotModelledError("settings of training")
-        shape = (-1, *[1] * (_view(x).index.ndim - 2))
-        inverse = np.array([1 / _root(Fraction(float(v)) + Fraction(epsilon)) for v in _floats(var)], object)
-        slope, shift = _rational(scale) * inverse, _rational(mean) * _rational(scale) * inverse
+        shape = (-1, *[1] * (view_of(x).index.ndim - 2))
+        inverse = np.array([1 / root(Fraction(float(v)) + Fraction(epsilon)) for v in floats(var)], object)
+        slope, shift = rational(scale) * inverse, rational(mean) * rational(scale) * inverse
         across = lambda v: np.broadcast_to(v.reshape(shape), x.index.shape)  # noqa: E731
-        part = self.factor(x, slope.reshape(shape), x.index.shape)
-        peak = max(float(abs(v)) for v in (*inverse, *_floats(scale), *slope)) * (1 + float(np.abs(_floats(mean)).max()))
-        more = {"burden": across(abs(shift) + abs(_rational(bias))).ravel(), "peak": max(peak, 1.0), "rooted": True}
-        return self.affine(x.index.shape, (part,), across(_rational(bias) - shift), 2, 8, **more)
+        peak = max(float(abs(v)) for v in (*inverse, *floats(scale), *slope)) * (1 + float(np.abs(floats(mean)).max()))
+        more = {"burden": across(abs(shift) + abs(rational(bias))).ravel(), "peak": max(peak, 1.0), "rooted": True}
+        return self.sum((x, slope.reshape(shape)), bias=across(rational(bias) - shift), steps=8, **more)
 
     def AveragePool(self, x: View, *, count_include_pad: int = 0, kernel_shape: Sequence[int], **frame: Any) -> View:
-        places, shape = _framed(_image(x)[0], kernel_shape=kernel_shape, **frame)
+        places, shape = framed(image(x)[0], kernel_shape=kernel_shape, **frame)
         if not count_include_pad and (places < 0).any():
             raise NotModelledError("an average over fewer pixels at the border")
         return self.averaged(x, places.reshape(len(places), math.prod(shape), -1), (1, len(places), *shape))
 
     def GlobalAveragePool(self, x: View) -> View:
-        channels = _image(x).shape[1]
+        channels = image(x).shape[1]
         return self.averaged(x, x.index.reshape(channels, 1, -1), (1, channels, *[1] * (x.index.ndim - 2)))
 
     def averaged(self, x: View, places: Array, shape: Sequence[int], mean: bool = True) -> View:
@@ -409,8 +266,8 @@ class Reading:
         return View(found.node, found.index.reshape(shape))
 
     def ReduceMean(self, x: View, given: Any = None, *, axes: Any = None, keepdims: int = 1, mean: bool = True) -> View:
-        index = _view(x).index
-        along = [a % index.ndim for a in (axes if given is None else _whole(given)) or range(index.ndim)]
+        index = view_of(x).index
+        along = [a % index.ndim for a in (axes if given is None else whole(given)) or range(index.ndim)]
         kept = [a for a in range(index.ndim) if a not in along]
         places = index.transpose(*kept, *along).reshape(1, math.prod(index.shape[a] for a in kept), -1)
         full = [1 if a in along else n for a, n in enumerate(index.shape)]
@@ -419,23 +276,25 @@ class Reading:
     def ReduceSum(self, x: View, given: Array | None = None, *, axes: Any = None, keepdims: int = 1) -> View:
         return self.ReduceMean(x, given, axes=axes, keepdims=keepdims, mean=False)
 
-    # Functions of single numbers
+
+class Operations(Sums):
+    """All, with functions of single numbers and what is made of them."""
 
     def Relu(self, x: View) -> View:
-        return self.relu(_view(x))
+        return self.relu(view_of(x))
 
     def PRelu(self, x: View, slope: Array) -> View:
         """`slope x + (1 - slope) Relu(x)`."""
-        if np.broadcast_shapes(_view(x).index.shape, slope.shape) != x.index.shape:
+        if np.broadcast_shapes(view_of(x).index.shape, slope.shape) != x.index.shape:
             raise NotModelledError("slopes of another shape")
-        return self.sum((x, _floats(slope)), (self.relu(x), 1 - _rational(slope)), steps=2)
+        return self.sum((x, floats(slope)), (self.relu(x), 1 - rational(slope)), steps=2)
 
     def LeakyRelu(self, x: View, *, alpha: float = ALPHA) -> View:
         return self.PRelu(x, np.array([alpha], np.float32))
 
     def Elu(self, x: View, *, alpha: float = 1.0) -> View:
         """`Relu(x) + alpha (exp(min(x, 0)) - 1)`."""
-        bent = self.sum((self.relu(self.sum((_view(x), -1.0), steps=0)), -1.0), steps=0)
+        bent = self.sum((self.relu(self.sum((view_of(x), -1.0), steps=0)), -1.0), steps=0)
         found = self.sum((self.relu(x), 1.0), (self.curve("Exp", bent, False), alpha), bias=-alpha, steps=0)
         return self.loose("Elu", found)
 
@@ -443,58 +302,51 @@ class Reading:
         """`x / 2 (1 + erf(x / sqrt 2))`."""
         if approximate != b"none":
             raise NotModelledError("an approximation by tanh")
-        shape = _view(x).index.shape
-        part = self.factor(x, np.full(shape, _root(Fraction(1, 2)), object), shape)
-        steep = self.affine(shape, (part,), np.zeros(x.index.size), 2, 0, rooted=True)
+        steep = self.sum((view_of(x), np.array(root(Fraction(1, 2)), object)), steps=0, rooted=True)
         half = self.sum((self.curve("Erf", steep, False), 0.5), bias=0.5, steps=0)
         return self.loose("Gelu", self.product(x, half))
 
     def HardSwish(self, x: View) -> View:
         """`x Clip(x / 6 + 1 / 2, 0, 1)`."""
-        ramp = self.sum((_view(x), np.array(Fraction(1, 6), object)), bias=0.5, steps=0)
+        ramp = self.sum((view_of(x), np.array(Fraction(1, 6), object)), bias=0.5, steps=0)
         return self.loose("HardSwish", self.product(x, self.Clip(ramp, min=0.0, max=1.0)))
 
     def Mish(self, x: View) -> View:
         """`x tanh(log(1 + exp(x)))`."""
-        return self.loose("Mish", self.product(x, self.curve("Tanh", self.curve("Softplus", _view(x), False), False)))
+        return self.loose("Mish", self.product(x, self.curve("Tanh", self.curve("Softplus", view_of(x), False), False)))
 
     def ReduceLogSumExp(self, x: View, given: Any = None, *, axes: Any = None, keepdims: int = 1) -> View:
-        total = self.ReduceSum(self.curve("Exp", _view(x), False), given, axes=axes, keepdims=keepdims)
+        total = self.ReduceSum(self.curve("Exp", view_of(x), False), given, axes=axes, keepdims=keepdims)
         return self.loose("ReduceLogSumExp", self.curve("Log", total, False), x.index.size // total.index.size)
 
     def Abs(self, x: View) -> View:
-        return self.sum((self.relu(_view(x)), 2.0), (x, -1.0), steps=0)
+        return self.sum((self.relu(view_of(x)), 2.0), (x, -1.0), steps=0)
 
     def Clip(self, x: View, *ends: Any, min: float | None = None, max: float | None = None) -> View:
-        given = [None if e is None else float(_floats(e).item()) for e in ends] or [min, max]
+        given = [None if e is None else float(floats(e).item()) for e in ends] or [min, max]
         low, high = (*given, None)[:2]
         low, high = -FARTHEST32 if low is None else low, FARTHEST32 if high is None else high
         if not low <= high:
             raise NotModelledError("ends that cross")
-        found = _view(x)
-        if low > -FARTHEST32:
-            found = self.sum((self.relu(self.sum((found, 1.0), bias=-low, steps=0)), 1.0), bias=low, steps=0)
-        if high < FARTHEST32:
-            found = self.sum((self.relu(self.sum((found, -1.0), bias=high, steps=0)), -1.0), bias=high, steps=0)
-        return found
+        found = self.bent(view_of(x), low, 1.0) if low > -FARTHEST32 else view_of(x)
+        return self.bent(found, high, -1.0) if high < FARTHEST32 else found
 
     def Max(self, *values: Tensor, sign: float = 1.0) -> View:
         found, *rest = sorted(values, key=lambda v: not isinstance(v, View))
         for value in rest:
-            shape = np.broadcast_shapes(_shape(found), _shape(value))
-            wide = View(_view(found).node, np.broadcast_to(_view(found).index, shape))
+            shape = np.broadcast_shapes(shape_of(found), shape_of(value))
+            wide = View(view_of(found).node, np.broadcast_to(view_of(found).index, shape))
             if isinstance(value, View):
                 found = self.maximum(wide, View(value.node, np.broadcast_to(value.index, shape)), sign)
             else:
-                bias = np.broadcast_to(_floats(value), shape)
-                found = self.sum((self.relu(self.sum((wide, sign), bias=-sign * bias, steps=0)), sign), bias=bias, steps=0)
-        return _view(found)
+                found = self.bent(wide, np.broadcast_to(floats(value), shape), sign)
+        return view_of(found)
 
     def Min(self, *values: Tensor) -> View:
         return self.Max(*values, sign=-1.0)
 
     def MaxPool(self, x: View, *, storage_order: int = 0, kernel_shape: Sequence[int], **frame: Any) -> View:
-        places, shape = _framed(_image(x)[0], kernel_shape=kernel_shape, **frame)
+        places, shape = framed(image(x)[0], kernel_shape=kernel_shape, **frame)
         places = np.where(places < 0, places.max(-1, keepdims=True), places)  # padding is never the largest
         if places.min() < 0:
             raise NotModelledError("a window of padding alone")
@@ -507,11 +359,11 @@ class Reading:
     def Pow(self, x: View, power: Array) -> View:
         if power.size != 1 or float(power.item()) != 2.0:
             raise NotModelledError("a power other than 2")
-        return self.loose("Pow", self.curve("Square", _view(x), False))
+        return self.loose("Pow", self.curve("Square", view_of(x), False))
 
     def Softmax(self, x: View, *, axis: int | None = None) -> View:
         """`1 / sum_j exp(x_j - x_i)`."""
-        index = _view(x).index
+        index = view_of(x).index
         axis = (1 if self.version < 13 else -1) if axis is None else axis
         if axis % index.ndim != index.ndim - 1 or (self.version < 13 and index.ndim != 2):
             raise NotModelledError("a softmax that is not along the last axis")
@@ -521,14 +373,14 @@ class Reading:
 
 
 def _function(kind: str) -> Callable[..., View]:
-    return lambda reading, x: reading.curve(kind, _view(x))
+    return lambda reading, x: reading.curve(kind, view_of(x))
 
 
-RULES: dict[str, Callable[..., Any]] = {name: rule for name, rule in vars(Reading).items() if name[0].isupper()}
+RULES: dict[str, Callable[..., Any]] = {name: getattr(Operations, name) for name in dir(Operations) if name[0].isupper()}
 RULES |= {kind: _function(kind) for kind in (CURVES.keys() | STEPS.keys()) - {"Square"}}
 
 
-def _framed(
+def framed(
     pixels: Array, kernel_shape: Sequence[int], strides: Sequence[int] = (1, 1), pads: Sequence[int] = (0, 0, 0, 0),
     dilations: Sequence[int] = (1, 1), ceil_mode: int = 0, auto_pad: bytes = b"NOTSET",
 ) -> tuple[Array, tuple[int, ...]]:  # fmt: skip
@@ -538,90 +390,27 @@ def _framed(
     if not len(kernel_shape) == len(strides) == len(dilations) == len(pads) // 2 == 2 or min(*strides, *dilations) < 1:
         raise NotModelledError("windows that are not in two dimensions")
     (top, left, bottom, right), (down, across), (high, wide) = pads, strides, dilations
-    _sized([n + p for n, p in zip(pixels.shape, (0, top + bottom, left + right), strict=True)])
+    sized([n + p for n, p in zip(pixels.shape, (0, top + bottom, left + right), strict=True)])
     padded = np.pad(pixels, ((0, 0), (top, bottom), (left, right)), constant_values=-1)
     frame = high * (kernel_shape[0] - 1) + 1, wide * (kernel_shape[1] - 1) + 1
     seen = np.lib.stride_tricks.sliding_window_view(padded, frame, (1, 2))[:, ::down, ::across, ::high, ::wide]
-    _sized(seen.shape)
+    sized(seen.shape)
     return seen.reshape(*seen.shape[:3], -1).reshape(len(seen), -1, math.prod(kernel_shape)), seen.shape[1:3]
 
 
-def _constant(tensor: onnx.TensorProto) -> Array:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-        raise NotModelledError("weights in other files, which the hash does not cover")
-    return numpy_helper.to_array(tensor)
-
-
-def _sized(shape: Sequence[int]) -> int:
-    """The count of a tensor's numbers, before any of them is made."""
-    count = math.prod(shape)
-    if count > LARGEST:
-        raise NotModelledError(f"a tensor of more than {LARGEST} numbers")
-    return count
-
-
-def _view(value: Any) -> View:
-    if not isinstance(value, View):
-        raise NotModelledError("an operation on constants alone")
-    return value
-
-
-def _image(value: View) -> Array:
-    index = _view(value).index
+def image(value: View) -> Array:
+    index = view_of(value).index
     if index.ndim < 3 or len(index) != 1:
         raise NotModelledError("pooling that is not of one image")
     return index
 
 
-def _shape(value: Tensor) -> tuple[int, ...]:
-    return tuple(value.index.shape if isinstance(value, View) else value.shape)
+def rational(value: Any) -> Array:
+    return Arithmetic(exact=True).number(floats(value))
 
 
-def _whole(value: Any) -> list[int]:
-    """Whole numbers of the file."""
-    if isinstance(value, View) or value.dtype.kind != "i":
-        raise NotModelledError("a shape, axis or place that is no constant")
-    return [int(v) for v in value.ravel()]
-
-
-def _floats(value: Any) -> Array:
-    """Numbers of the file in float64, which holds them exactly."""
-    if isinstance(value, View) or value.dtype != np.float32:
-        raise NotModelledError("weights that depend on the input, or are not of type float32")
-    return np.asarray(value, np.float64)
-
-
-def _rational(value: Any) -> Array:
-    found = np.empty(value.shape, object)
-    found[...] = np.vectorize(Fraction, otypes=[object])(_floats(value))
-    return found
-
-
-def _root(value: Fraction) -> Fraction:
+def root(value: Fraction) -> Fraction:
     """The square root, off by less than 2^-110 of it."""
     if value < Fraction(1, 2**120):
         raise NotModelledError("a variance of zero or less")
     return Fraction(math.isqrt(value.numerator * 2**400 // value.denominator), 2**200)
-
-
-def _nearest(value: Array) -> Array:
-    """The nearest floats, each off by less than one rounding."""
-    found = np.asarray(value, np.float64)
-    size = np.abs(found)
-    if not (((size > 2.0**-900) & (size < 2.0**900)) | (value == 0)).all():
-        raise NotModelledError("weights that float64 does not hold")
-    return found
-
-
-def finished(nodes: list[Node], output: View, sha256: str, assumed: set[str]) -> Network:
-    """Without the nodes that the output does not depend on. Weights may be fractions: floats are made of them here."""
-    used = {0, output.node}
-    for place in reversed(range(len(nodes))):
-        if place in used:
-            used |= {p.source for p in nodes[place].parts}
-    order = {old: new for new, old in enumerate(sorted(used))}
-    users = [p.source for place in used for p in nodes[place].parts]
-    if any(users.count(place) > MOST_USERS for place in used):
-        raise NotModelledError(f"a value that more than {MOST_USERS} nodes use")
-    own = [replace(nodes[i], parts=tuple(replace(p, source=order[p.source]) for p in nodes[i].parts)) for i in sorted(used)]
-    return Network(changed(own, _nearest), View(order[output.node], output.index), sha256, own, tuple(sorted(assumed)))

@@ -14,7 +14,7 @@ import numpy as np
 from ballproof.certificate.checker.arithmetic import Array, RefusedError
 from ballproof.certificate.checker.network import Network, Root
 from ballproof.certificate.checker.reading.content import lines_of, unpacked
-from ballproof.certificate.checker.reading.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import Case, read_cases, roots
 
 __all__ = ["Case", "Problem", "lines_of", "read_point", "read_problem"]
