@@ -208,8 +208,12 @@ class _Walk:
     def _function(self, node: Node, row: Array, known: Lines) -> None:
         (part,) = node.parts
         base, offset = known.base[:, 0], known.offset[:, 0]
-        size = _dot(np.abs(row), np.maximum(np.abs(base), np.abs(offset)))
-        self.add(_dot(np.maximum(row, 0), base) + _dot(np.minimum(row, 0), offset), size, 2 * row.shape[2])
+        lost = _dot(np.minimum(row, 0), offset)
+        if node.kind == "Relu":  # no offset is negative, and the line below has none
+            self.add(lost, -lost, row.shape[2])
+        else:
+            size = _dot(np.abs(row), np.maximum(np.abs(base), np.abs(offset)))
+            self.add(lost + _dot(np.maximum(row, 0), base), size, 2 * row.shape[2])
         found = np.where(row > 0, known.below, known.above)
         found *= row
         size = np.abs(found)
