@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError
 from ballproof.certificate.checker.network import Network
-from ballproof.certificate.checker.operators import RULES, read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
+from ballproof.certificate.checker.reading.operators import RULES
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.operations import registered
 from oracles.onnx_nets import write_nodes
@@ -263,9 +264,10 @@ def test_settings_without_a_rule_are_refused_by_name(
 
 
 BESIDE = {
-    "AdaptiveAveragePool": "no operation of ONNX: written as AveragePool or GlobalAveragePool",
-    "Step": "no operation of ONNX", "Silu": "read where it is written with Sigmoid and Mul",
-}  # fmt: skip
+    "AdaptiveAveragePool": "no operator of ONNX: written as AveragePool or GlobalAveragePool",
+    "Step": "no operator of ONNX: comparisons of the input are refused, by both readers",
+    "Silu": "an operator of ONNX from version 24 on (Swish); before, read where it is written with Sigmoid and Mul",
+}
 """Operations of the package that the checker has no rule for, and why that may not matter."""
 
 NAMES = {
@@ -284,3 +286,23 @@ def test_which_operations_of_the_package_the_checker_covers() -> None:
 
 def test_every_rule_is_tested() -> None:
     assert {c[0] for c in CASES} | {"Constant", "ConstantOfShape", "Shape", "Split"} == set(RULES)
+
+
+def test_silu_is_read_where_it_is_written_with_sigmoid(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Mul", ["x", "s"], ["y"])]
+    net = read_network(write_nodes(tmp_path / "net.onnx", nodes, (1, 3), {}))
+    x = np.array([-2.0, 0.3, 5.0])
+    low, high = told(net, x, x)
+    assert bool(((low <= x / (1 + np.exp(-x))) & (x / (1 + np.exp(-x)) <= high)).all()) and float((high - low).max()) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "reason"),
+    [(13, "Greater", "operation Greater"), (13, "Where", "operation Where"), (24, "Swish", "operators of version 24")],
+)
+def test_steps_and_silu_as_operators_are_refused_by_name(tmp_path: Path, version: int, name: str, reason: str) -> None:
+    """A step is a comparison of the input; Swish came after the versions whose meaning is known here."""
+    more = {"Greater": ["x"], "Where": ["x", "x"], "Swish": []}[name]
+    path = write_nodes(tmp_path / "net.onnx", [helper.make_node(name, ["x", *more], ["y"])], (1, 3), {}, version)
+    with pytest.raises(NotModelledError, match=reason):
+        read_network(path)

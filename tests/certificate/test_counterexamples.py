@@ -11,7 +11,7 @@ import pytest
 from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker.point import check_file
+from ballproof.certificate.counterexample import check_file
 from ballproof.certificate.writer import write_certificate
 from ballproof.cli import main as cli
 from oracles.onnx_nets import Layers, dense, exact, in_float32, write_dense, write_property

@@ -11,8 +11,8 @@ import pytest
 
 from ballproof.certificate.checker.arithmetic import RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check
-from ballproof.certificate.checker.operators import read_network
-from ballproof.certificate.checker.specification import read_cases
+from ballproof.certificate.checker.reading.onnx_file import read_network
+from ballproof.certificate.checker.reading.specification import read_cases
 from ballproof.certificate.writer import write_certificate
 from oracles.onnx_nets import Layers, dense, exact, in_float32, write_dense, write_property
 

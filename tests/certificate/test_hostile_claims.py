@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
+from ballproof.certificate.check import main
+from ballproof.certificate.checker import neurons, tree
+from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check
-from ballproof.certificate.checker.operators import read_network
-from ballproof.certificate.checker.point import check_file
-from ballproof.certificate.checker.specification import read_cases
+from ballproof.certificate.checker.neurons import Cells
+from ballproof.certificate.checker.reading.onnx_file import read_network
+from ballproof.certificate.checker.reading.specification import read_cases, roots
+from ballproof.certificate.checker.rounded import Bounds
+from ballproof.certificate.counterexample import check_file
 from oracles.onnx_nets import dense, write_dense, write_nodes
 
 
@@ -158,3 +163,66 @@ def test_a_counterexample_on_the_edge_of_a_strict_claim_is_not_taken(tmp_path: P
     (tmp_path / "r.txt").write_text("sat\n((X_0 1.0)\n(Y_0 1.0))\n")
     with pytest.raises(NotModelledError, match="strict"):
         check_file(tmp_path / "r.txt", net, asked)
+
+
+@pytest.mark.parametrize("lines", ["k 0 0 0x1p+0\np 1\np 2", "k 0 0 -0x1p+0\np 2\np 1", "s 0 0 0x1p+0\np 2\np 1", "p 0"])
+def test_every_box_that_is_called_proven_is_computed(tmp_path: Path, lines: str) -> None:
+    """`|x| - 0.5` is 0 within [-1, 1], though not at the ends, of which one is a half of the box here."""
+    layers = [(np.array([[1.0], [-1.0]], np.float32), np.zeros(2, np.float32))]
+    layers.append((np.array([[1.0, 1.0]], np.float32), np.full(1, -0.5, np.float32)))
+    net = write_dense(tmp_path / "net.onnx", layers)
+    asked = claim(tmp_path / "p.vnnlib", "1", "(<= Y_0 0)")
+    asked.write_text(asked.read_text().replace("(>= X_0 1)", "(>= X_0 -1)"))
+    with pytest.raises(RefusedError):
+        check(proof(tmp_path / "c.gz", net, asked, lines), net, asked)
+
+
+def hostile(folder: Path, lines: str, inputs: int = 1) -> tuple[Path, Path, Path]:
+    """A file of these lines, of a network with one rectifier and a claim that no split of it proves."""
+    net = write_dense(folder / "net.onnx", dense(0, inputs, 1, 1))
+    asked = folder / "p.vnnlib"
+    ends = "".join(f"(declare-const X_{i} Real)(assert (>= X_{i} -1))(assert (<= X_{i} 1))" for i in range(inputs))
+    asked.write_text(f"{ends}(declare-const Y_0 Real)(assert (<= Y_0 100))")
+    return proof(folder / "c.gz", net, asked, lines), net, asked
+
+
+@pytest.mark.parametrize("lines", ["g 0\nx\n", "g 0\na 0\nx\n", "k 0 0 0x0p+0\n"])
+def test_lines_that_cost_a_bound_each_end_at_the_time_limit(tmp_path: Path, lines: str) -> None:
+    """Millions of them would take hours."""
+    many = "".join(line if "k" not in line else f"k {2 * k} 0 0x0p+0\n" for k, line in enumerate([lines] * 30_000))
+    files, start = hostile(tmp_path, many), time.monotonic()
+    with pytest.raises(RefusedError, match=r"not done after 0\.2 s, its time limit"):
+        check(*files, seconds=0.2)
+    assert main([*map(str, files), "--time-limit=0.2"]) == 1
+    assert time.monotonic() - start < 60
+
+
+def test_intervals_of_one_cell_take_no_more_memory_than_it_has_units(tmp_path: Path) -> None:
+    _, net, asked = hostile(tmp_path, "g 0")
+    network = read_network(net)
+    (root,) = roots(read_cases(asked)[0], network)
+    cells = Cells(Bounds(network, root.low[None], root.high[None], Arithmetic()), root.question)
+    cells.read("a 0")
+    for k in range(200):
+        cells.read(f"i 0 0 0 {(1, -1)[k % 2]} 0x1p+0 -")
+    cells.settle()
+    assert len(cells.open[0].fresh) == 2
+
+
+@pytest.mark.parametrize(("lines", "reason"), [("s {} 0 0x0p+0\n", "boxes are open"), ("n {} 0 0\n", "cells are open")])
+def test_open_boxes_and_cells_are_bounded_in_number_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, reason: str
+) -> None:
+    """Each takes hundreds of bytes, however few numbers it holds: a thousandth of the limit is reached after 1,000."""
+    for module in (tree, neurons):
+        monkeypatch.setattr(module, "MOST_OPEN", module.MOST_OPEN // 1000)
+    many = "".join(lines.format(k) for k in range(2000))
+    with pytest.raises(RefusedError, match=reason):
+        check(*hostile(tmp_path, many if "s" in lines else f"g 0\na 0\n{many}"))
+
+
+def test_a_time_limit_is_a_number_of_seconds(tmp_path: Path) -> None:
+    files = [str(f) for f in hostile(tmp_path, "p 0")]
+    for wrong in ("--time-limit", "--time-limit=", "--time-limit=-1", "--time-limit=nan", "--time-limit=1e9"):
+        assert main([*files, wrong]) == 2
+    assert main([*files, "--time-limit=1", "--time-limit=2"]) == 2

@@ -12,11 +12,11 @@ import pytest
 from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
 from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
-from ballproof.certificate.checker.certificate import FORMAT, check, roots
+from ballproof.certificate.checker.certificate import FORMAT, check
 from ballproof.certificate.checker.neurons import Cells, values
-from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
+from ballproof.certificate.checker.reading.specification import read_cases, roots
 from ballproof.certificate.checker.rounded import Bounds
-from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.writer import write_certificate
 from ballproof.solve import neurons
 from oracles.mutations import mutated
@@ -178,7 +178,7 @@ def _inside(ends, arguments):  # type: ignore[no-untyped-def]
 
 
 def _bounds(net, root, arithmetic):  # type: ignore[no-untyped-def]
-    from ballproof.certificate.checker.neurons import Question
+    from ballproof.certificate.checker.network import Question
 
     own = net.of(arithmetic)
     asked = Question(arithmetic.number(root.question.rows), arithmetic.number(root.question.offsets), root.question.groups)

@@ -13,7 +13,7 @@ from onnx import helper
 
 from ballproof.certificate.by_neurons import graph_of
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.writer import write_certificate
 from oracles.onnx_nets import write_nodes, write_property
 

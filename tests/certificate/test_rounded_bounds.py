@@ -11,7 +11,7 @@ import torch
 
 from ballproof.bounds import lower_bounds
 from ballproof.certificate.checker.arithmetic import Arithmetic, gamma
-from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.networks.onnx_file import read_onnx
 from ballproof.problems import Box

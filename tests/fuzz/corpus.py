@@ -23,9 +23,9 @@ from safetensors.torch import save
 
 from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker.operators import read_network
-from ballproof.certificate.checker.point import check_file
-from ballproof.certificate.checker.specification import read_cases
+from ballproof.certificate.checker.reading.onnx_file import read_network
+from ballproof.certificate.checker.reading.specification import read_cases
+from ballproof.certificate.counterexample import check_file
 from ballproof.certificate.writer import write_certificate
 from ballproof.data import load
 from ballproof.errors import BallproofError

@@ -20,12 +20,11 @@ import numpy as np
 
 from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
-from ballproof.certificate.checker.certificate import roots
 from ballproof.certificate.checker.network import Network
 from ballproof.certificate.checker.neurons import LEVELS, Cell, Cells
-from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
+from ballproof.certificate.checker.reading.specification import Row, added, roots, times
 from ballproof.certificate.checker.rounded import Bounds
-from ballproof.certificate.checker.specification import Row, added, times
 from ballproof.certificate.query import Query, number, printed, read_query, said
 
 MOST_BENDS, MOST_WEIGHTS = 500, 2**17

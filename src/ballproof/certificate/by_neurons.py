@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
-from ballproof.certificate.checker.certificate import Root
-from ballproof.certificate.checker.network import Network, Part
+from ballproof.certificate.checker.network import Network, Part, Root
 from ballproof.certificate.checker.neurons import BATCH, FIRST, LEVELS, Cells, Query, values
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.graph import Graph, Node
@@ -283,7 +282,7 @@ class _Told(Violated):
                 if mine.bend != aim[0]:
                     mine.narrow()
                 mine.bend = aim[0]
-                mine.fresh.append((aim[1], aim[2], aim[2] * value))
+                mine.learn(aim[1], aim[2], aim[2] * value)
                 self.search.emit(f"i {cell} {aim[0]} {aim[1]} {aim[2]} {text}")
         return stand
 

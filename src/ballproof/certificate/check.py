@@ -1,4 +1,4 @@
-"""python -m ballproof.certificate.check FILE NET.onnx SPEC.vnnlib [--deployed] [--exact]
+"""python -m ballproof.certificate.check FILE NET.onnx SPEC.vnnlib [--deployed] [--exact] [--time-limit=SECONDS]
 
 Checks a certificate, or a counterexample in a file of results, without torch and without the rest of ballproof.
 Exit code 0: the claim is proven. 1: it is not. 2: the files could not be read, or hold what the checker has no rule for.
@@ -6,21 +6,26 @@ Exit code 0: the claim is proven. 1: it is not. 2: the files could not be read, 
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
-from ballproof.certificate.checker.point import check_file
+from ballproof.certificate.checker.certificate import LONGEST
+from ballproof.certificate.counterexample import check_file
 
 
 def main(arguments: list[str]) -> int:
     """The command; returns the exit code."""
-    files = [a for a in arguments if not a.startswith("--")]
-    if len(files) != 3 or set(arguments) - set(files) - {"--deployed", "--exact"}:
+    files, flags = [a for a in arguments if not a.startswith("--")], {a for a in arguments if a.startswith("--")}
+    limits = {a for a in flags if re.fullmatch(r"--time-limit=[0-9]{1,9}(\.[0-9]{1,9})?", a)}
+    if len(files) != 3 or flags - limits - {"--deployed", "--exact"} or len(limits) > 1:
         print(__doc__, file=sys.stderr)
         return 2
+    seconds = float(limits.pop().partition("=")[2]) if limits else LONGEST
     try:
-        found = check_file(Path(files[0]), Path(files[1]), Path(files[2]), "--deployed" in arguments, "--exact" in arguments)
+        certificate, network, property_ = map(Path, files)
+        found = check_file(certificate, network, property_, "--deployed" in flags, "--exact" in flags, seconds)
     except RefusedError as error:
         print(f"refused: {error}")
         return 1

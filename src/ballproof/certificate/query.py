@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ballproof.certificate.checker.arithmetic import NotModelledError
-from ballproof.certificate.checker.operators import unpacked
-from ballproof.certificate.checker.specification import (
+from ballproof.certificate.checker.reading.content import unpacked
+from ballproof.certificate.checker.reading.specification import (
     Case,
     Row,
     added,

@@ -12,10 +12,8 @@ import numpy as np
 import torch
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
-from ballproof.certificate.checker.certificate import Root
-from ballproof.certificate.checker.network import Network
-from ballproof.certificate.checker.neurons import Question
-from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.checker.network import Network, Question, Root
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.rounded import Bounds
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ballproof.certificate.by_neurons import graph_of
 from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
-from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.writer import certificate_for
 from ballproof.solve.files import FileVerdict, verify_files
 from ballproof.solve.strategy import FEW_INPUTS

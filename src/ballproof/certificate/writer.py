@@ -18,11 +18,11 @@ import numpy as np
 
 from ballproof.certificate.by_neurons import ViolatedError, graph_of, proven_by_neurons
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
-from ballproof.certificate.checker.certificate import FORMAT, VERSION, Root, check, roots
-from ballproof.certificate.checker.network import Network
-from ballproof.certificate.checker.operators import read_network
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, check
+from ballproof.certificate.checker.network import Network, Root
+from ballproof.certificate.checker.reading.onnx_file import read_network
+from ballproof.certificate.checker.reading.specification import read_cases, roots
 from ballproof.certificate.checker.rounded import Bounds, Planes
-from ballproof.certificate.checker.specification import read_cases
 from ballproof.certificate.checker.tree import BATCH, clipped, refuted
 from ballproof.solve.inputs import FLOOR
 from ballproof.solve.strategy import FEW_INPUTS, MANY_INPUTS

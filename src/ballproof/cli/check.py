@@ -22,6 +22,7 @@ def check(
         switch("For every float32 evaluation order of the network, not only in real numbers."),
     ] = False,
     exact: Annotated[bool, switch("In fractions; slow, for small networks.")] = False,
+    time_limit: Annotated[float, Parameter(help="Seconds, after which a certificate that is not proven is refused.")] = 3600.0,
     json: Json = False,
 ) -> int:
     """Check a certificate, or a counterexample. Exit code 0 only if it proves its claim, 1 if it does not.
@@ -33,12 +34,14 @@ def check(
     import time
 
     from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
-    from ballproof.certificate.checker.point import check_file
+    from ballproof.certificate.counterexample import check_file
 
     start = time.monotonic()
+    if not time_limit > 0:
+        raise InputError(f"`time-limit` is {time_limit:g}, expected a number of seconds > 0")
     try:
         with waiting("check"):
-            found = check_file(certificate, network, specification, deployed, exact)
+            found = check_file(certificate, network, specification, deployed, exact, time_limit)
     except RefusedError as error:
         told = {"valid": False, "reason": str(error), "seconds": round(time.monotonic() - start, 3)}
         tell(json, told, [f"refused: {error}"])

@@ -79,11 +79,7 @@ class Arithmetic:
 
     def number(self, value: Array) -> Array:
         """Numbers of a file, in this arithmetic."""
-        if not self.exact:
-            return np.asarray(value, np.float64)
-        found = np.empty(value.shape, object)
-        found[...] = np.vectorize(Fraction, otypes=[object])(value) if value.size else value
-        return found
+        return np.asarray(np.frompyfunc(Fraction, 1, 1)(value), object) if self.exact else np.asarray(value, np.float64)
 
     def down(self, value: Array) -> Array:
         """At most the value that was rounded to this one."""

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import TINY, UNIT, Arithmetic, RefusedError
+from ballproof.certificate.checker.arithmetic import TINY, UNIT, Arithmetic, Array, RefusedError
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Pair = tuple[Array, Array]
 
 PIECES = 16
+CHORDS = (0, PIECES), (0, 1), (PIECES - 1, PIECES), (PIECES // 2 - 1, PIECES // 2 + 1)
+"""Of which points the slopes are tried, beside 0."""
+
 HALVINGS, DEGREE, RELATIVE = 10, 20, 2.0**-34
 FAR, FARTHEST = 500.0, 700.0
 ANGLE = 2.0**-28
@@ -140,33 +142,29 @@ def enclosed(kind: str, low: Array, high: Array, exact: Arithmetic) -> tuple[Arr
     low, high = exact.outward(low, high)
     if kind in STEPS:
         ends, zero = (STEPS[kind](low), STEPS[kind](high)), np.zeros_like(low)
-        return tuple(exact.number(v) for v in (*ends, zero, ends[0], zero, ends[1]))
+        return tuple(map(exact.number, (*ends, zero, ends[0], zero, ends[1])))
     value, bend, rises = CURVES[kind]
-    grid = low + (high - low) * (np.arange(PIECES + 1) / PIECES).reshape(-1, *[1] * low.ndim)
-    grid = np.clip(grid, low, high)
-    grid[-1] = high
+    grid = np.clip(np.linspace(low, high, PIECES + 1), low, high)
     width = np.nextafter(np.diff(grid, axis=0).max(0), np.inf)
     strayed = bend(low, high) * width**2 / 8 * (1 + 2.0**-40) + TINY
     below, above = value(grid)
-    least, largest = _rounded(below.min(0) - strayed)[0], _rounded(above.max(0) + strayed)[1]
-    least, largest = (below.min(0), above.max(0)) if rises else (least, largest)
-    middle, candidates = PIECES // 2, [np.zeros_like(low)]
-    for a, b in ((0, PIECES), (0, 1), (PIECES - 1, PIECES), (middle - 1, middle + 1)):
-        run = grid[b] - grid[a]
-        candidates.append(np.where(run > 0, (below[b] - below[a]) / np.where(run > 0, run, 1), 0.0))
-    lines = [_offsets(s, grid, below, above, strayed) for s in candidates]
-    heights = (
-        np.stack([s * grid[middle] + a for s, (a, _) in zip(candidates, lines, strict=True)]),
-        np.stack([-(s * grid[middle] + b) for s, (_, b) in zip(candidates, lines, strict=True)]),
+    found = (
+        [below.min(0), above.max(0)] if rises else [_rounded(below.min(0) - strayed)[0], _rounded(above.max(0) + strayed)[1]]
     )
-    found = [least, largest]
-    for side, height in enumerate(heights):
-        best = height.argmax(0)[None]
-        found += [np.take_along_axis(np.stack(candidates), best, 0)[0]]
-        found += [np.take_along_axis(np.stack([line[side] for line in lines]), best, 0)[0]]
+    slopes = np.array([np.zeros_like(low), *(_chord(grid, below, *ends) for ends in CHORDS)])
+    offsets = np.array([_offsets(slope, grid, below, above, strayed) for slope in slopes])
+    for side, sign in enumerate((1, -1)):  # the line below that is the highest in the middle, and the lowest one above
+        best = (sign * (slopes * grid[PIECES // 2] + offsets[:, side])).argmax(0)[None]
+        found += [np.take_along_axis(values, best, 0)[0] for values in (slopes, offsets[:, side])]
     if not all(np.isfinite(v).all() for v in found):
         raise RefusedError(f"{kind} overflows on this box")
-    return tuple(exact.number(v) for v in found)
+    return tuple(map(exact.number, found))
+
+
+def _chord(grid: Array, value: Array, start: int, end: int) -> Array:
+    """The slope between two points of the grid; 0 where they are one."""
+    run = grid[end] - grid[start]
+    return np.where(run > 0, (value[end] - value[start]) / np.where(run > 0, run, 1), 0.0)
 
 
 def _offsets(slope: Array, grid: Array, below: Array, above: Array, strayed: Array) -> Pair:

@@ -1,4 +1,7 @@
-"""A network as a list of affine nodes and functions of single numbers, each number of a file as it stands there."""
+"""The normal form: a network as a list of affine nodes and functions of single numbers, and what is asked of it on a box.
+
+What makes it of files is in `reading/`, and nothing of that is used here.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from ballproof.certificate.checker.arithmetic import Arithmetic, Array
 
 MOST_USERS = 100
 """Nodes that use one node: what they send back is added up, and so many roundings are allowed for."""
@@ -37,7 +38,7 @@ class Part:
 
     def applied(self, weight: Array, value: Array) -> Array:
         """`(boxes, outputs)` from values `(boxes, size)`, by a weight of the shape of this one."""
-        windows = taken(value, self.places)
+        windows = np.concatenate([value, np.zeros((len(value), 1), value.dtype)], 1)[:, self.places]  # padding is 0
         if self.single:
             return windows[:, :, 0, 0] * weight[:, 0, 0]
         boxes, groups, count, k = windows.shape
@@ -65,14 +66,6 @@ class Part:
             for at, window in enumerate(places):
                 found[window] += value[:, at]
         return np.ascontiguousarray(found[:-1].T).reshape(*row.shape[:-1], self.size)
-
-
-def taken(value: Array, places: Array) -> Array:
-    """The numbers at these places of each vector, `(boxes, *places)`; padding is 0."""
-    if places.size == value.shape[1] and bool((places.ravel() == np.arange(value.shape[1])).all()):
-        return value.reshape(len(value), *places.shape)
-    padded = np.concatenate([value, np.zeros((len(value), 1), value.dtype)], 1)
-    return padded[:, places]
 
 
 def spread(row: Array, places: Array, size: int) -> Array:
@@ -133,33 +126,38 @@ class Network:
 
     def of(self, arithmetic: Arithmetic) -> Network:
         """The same network, in fractions where they are asked for."""
-        return replace(self, nodes=_changed(self.precise, arithmetic.number)) if arithmetic.exact else self
+        return replace(self, nodes=changed(self.precise, arithmetic.number)) if arithmetic.exact else self
 
 
-def _changed(nodes: list[Node], number: Callable[[Array], Array]) -> list[Node]:
+def changed(nodes: list[Node], number: Callable[[Array], Array]) -> list[Node]:
+    """The nodes with each of their numbers as another one."""
     change = lambda value: None if value is None else number(value)  # noqa: E731
     parts = [tuple(replace(p, weight=number(p.weight)) for p in n.parts) for n in nodes]
     return [replace(n, parts=p, bias=change(n.bias), burden=change(n.burden)) for n, p in zip(nodes, parts, strict=True)]
 
 
-def _nearest(value: Array) -> Array:
-    """The nearest floats, each off by less than one rounding."""
-    found = np.asarray(value, np.float64)
-    size = np.abs(found)
-    if not (((size > 2.0**-900) & (size < 2.0**900)) | (value == 0)).all():
-        raise NotModelledError("weights that float64 does not hold")
-    return found
+@dataclass(frozen=True)
+class Question:
+    """The rows `(rows, outputs)` with offsets, of which some group must not hold; groups: by row, 0 .. groups - 1."""
+
+    rows: Array
+    offsets: Array
+    groups: Array
+
+    @property
+    def count(self) -> int:
+        return int(self.groups.max()) + 1
 
 
-def finished(nodes: list[Node], output: View, sha256: str, assumed: set[str]) -> Network:
-    """Without the nodes that the output does not depend on. Weights may be fractions: floats are made of them here."""
-    used = {0, output.node}
-    for place in reversed(range(len(nodes))):
-        if place in used:
-            used |= {p.source for p in nodes[place].parts}
-    order = {old: new for new, old in enumerate(sorted(used))}
-    users = [p.source for place in used for p in nodes[place].parts]
-    if any(users.count(place) > MOST_USERS for place in used):
-        raise NotModelledError(f"a value that more than {MOST_USERS} nodes use")
-    own = [replace(nodes[i], parts=tuple(replace(p, source=order[p.source]) for p in nodes[i].parts)) for i in sorted(used)]
-    return Network(_changed(own, _nearest), View(order[output.node], output.index), sha256, own, tuple(sorted(assumed)))
+@dataclass(frozen=True)
+class Root:
+    """A box of the property, and what must not hold on it."""
+
+    low: Array
+    high: Array
+    question: Question
+
+    def of(self, arithmetic: Arithmetic) -> Root:
+        """The same numbers, in fractions where they are asked for."""
+        rows, offsets = map(arithmetic.number, (self.question.rows, self.question.offsets))
+        return Root(arithmetic.number(self.low), arithmetic.number(self.high), Question(rows, offsets, self.question.groups))

@@ -23,27 +23,17 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import RefusedError
-from ballproof.certificate.checker.network import Array
-from ballproof.certificate.checker.rounded import MOST_ROWS, Bounds, Lines, lines
+from ballproof.certificate.checker.arithmetic import Array, RefusedError
+from ballproof.certificate.checker.network import Question
+from ballproof.certificate.checker.rounded import Bounds, Lines, lines
 
 BATCH = 64
 FIRST, LEVELS = 48, 64
-MOST_OPEN = 2**26
-"""Numbers that the cells which are open at once may hold."""
+MOST_ROWS = 1000
+"""Rows of one group."""
 
-
-@dataclass(frozen=True)
-class Question:
-    """The rows `(rows, outputs)` with offsets, of which some group must not hold; groups: by row, 0 .. groups - 1."""
-
-    rows: Array
-    offsets: Array
-    groups: Array
-
-    @property
-    def count(self) -> int:
-        return int(self.groups.max()) + 1
+MOST_OPEN, EACH = 2**26, 64
+"""Numbers that the cells, or the boxes, which are open at once may hold, and for how many more each of them counts."""
 
 
 def number(word: str) -> float:
@@ -67,30 +57,35 @@ def index(word: str, count: int) -> int:
 @dataclass
 class Cell:
     """ends: by bend, the least and the largest values of its arguments. share: of the box, by halves. fresh: what the last
-    lines `i`, of rectifier `bend`, say: unit, side and value."""
+    lines `i`, of rectifier `bend`, say, by unit and side."""
 
     group: int
     ends: list[tuple[Array, Array]]
     share: float = 1.0
     bend: int = -1
-    fresh: list[tuple[int, int, Any]] = field(default_factory=list)
+    fresh: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
         return any(bool((low > high).any()) for low, high in self.ends)
 
-    def cut(self, bend: int, unit: int, side: int, value: Any) -> list[tuple[Array, Array]]:
-        """The ends of where an argument is at least the value, or (side -1) at most."""
+    def cut(self, bend: int, told: dict[tuple[int, int], Any]) -> list[tuple[Array, Array]]:
+        """The ends of where arguments are at least the values that are told of them, or (side -1) at most."""
         low, high = (end.copy() for end in self.ends[bend])
-        end = low if side > 0 else high
-        end[unit] = value if side * (value - end[unit]) > 0 else end[unit]
+        for (unit, side), value in told.items():
+            end, better = (low, max) if side > 0 else (high, min)
+            end[unit] = better(end[unit], value)
         return [*self.ends[:bend], (low, high), *self.ends[bend + 1 :]]
+
+    def learn(self, unit: int, side: int, value: Any) -> None:
+        """What a line `i` says, which holds in the cell once it is narrowed."""
+        better = max if side > 0 else min
+        self.fresh[unit, side] = better(self.fresh.get((unit, side), value), value)
 
     def narrow(self) -> None:
         """Takes what the last lines `i` say."""
-        for unit, side, value in self.fresh:
-            self.ends = self.cut(self.bend, unit, side, value)
-        self.bend, self.fresh = -1, []
+        self.ends = self.cut(self.bend, self.fresh) if self.fresh else self.ends
+        self.bend, self.fresh = -1, {}
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ class Cells:
     def __init__(self, bounds: Bounds, question: Question) -> None:
         self.bounds, self.question = bounds, question
         self.whole = [(low[0], high[0]) for low, high in bounds.arguments.values()]
-        self.size = 1 + sum(low.size for low, _ in self.whole)
+        self.size = EACH + sum(low.size for low, _ in self.whole)
         self.open: dict[int, Cell] = {}
         self.begun: list[int] = []
         self.count = 0
@@ -118,39 +113,46 @@ class Cells:
 
     def read(self, line: str) -> None:
         """One line. Raises `RefusedError` where it is none, or names a cell that is not open."""
-        word, *rest = line.split() or [""]
-        if word == "a" and len(rest) == 1:
-            self.begin(index(rest[0], self.question.count))
-            return
-        name = index(rest[0], self.count) if rest and word in ("n", "i", "q") else -1
-        if name not in self.open:
-            raise RefusedError(f"`{line[:40]}` is no line of a proof by neurons, or of a cell that is not open")
-        cell, words = self.open[name], rest[1:]
-        if cell.bend >= 0 and (word, words[:1]) != ("i", [str(cell.bend)]):
-            self.settle()
-            cell.narrow()
-        if word == "n" and len(words) == 2:
-            self.split(name, *self.unit(*words))
-        elif word == "q" and (words or not cell.empty):
-            self.waiting.append(self.query(self.open.pop(name), words))
-        elif word == "q":
-            del self.open[name]
-        elif word == "i" and len(words) > 3 and words[2] in ("1", "-1"):
-            cell.bend, unit = self.unit(*words[:2])
-            self.waiting.append(self.query(cell, words[3:], (cell.bend, unit, int(words[2]))))
-        else:
-            raise RefusedError(f"`{line[:40]}` is no line of a proof by neurons")
+        match line.split():
+            case ["a", group]:
+                self.begin(index(group, self.question.count))
+            case ["n", name, bend, unit]:
+                self.opened(name)
+                self.split(int(name), *self.unit(bend, unit))
+            case ["q", name, *words]:
+                cell = self.opened(name)
+                if words or not cell.empty:
+                    self.waiting.append(self.query(cell, words))
+                del self.open[int(name)]
+            case ["i", name, bend, unit, "1" | "-1" as side, mix, *words]:
+                aim = (*self.unit(bend, unit), int(side))
+                cell = self.opened(name, aim[0])
+                cell.bend = aim[0]
+                self.waiting.append(self.query(cell, [mix, *words], aim))
+            case _:
+                raise RefusedError(f"`{line[:40]}` is no line of a proof by neurons")
         if len(self.waiting) >= BATCH:
             self.settle()
 
+    def opened(self, name: str, bend: int = -1) -> Cell:
+        """The cell, in which what its lines `i` say holds, but for the last ones if they are of this rectifier."""
+        cell = self.open.get(index(name, self.count))
+        if cell is None:
+            raise RefusedError(f"cell {name} is not open")
+        if cell.bend not in (-1, bend):
+            self.settle()
+            cell.narrow()
+        return cell
+
     def settle(self) -> None:
         """Computes what waits. Raises `RefusedError` where a leaf is not proven."""
-        for query, value in zip(self.waiting, values(self.bounds, self.question, self.waiting), strict=True):
+        waiting, self.waiting = self.waiting, []
+        found = values(self.bounds, self.question, waiting) if waiting else ()
+        for query, value in zip(waiting, found, strict=True):
             if query.aim is not None:
-                query.cell.fresh.append((*query.aim[1:], query.aim[2] * value))
+                query.cell.learn(*query.aim[1:], query.aim[2] * value)
             elif not value > 0:
                 raise RefusedError(f"a leaf is not proven: its rows are only known to be above {float(value):.6g}")
-        self.waiting = []
 
     def begin(self, group: int) -> None:
         """A cell that is the whole box. At most twice for a group: a search may begin again."""
@@ -161,15 +163,15 @@ class Cells:
         self._add(Cell(group, self.whole))
 
     def split(self, name: int, bend: int, unit: int) -> None:
+        """Two cells for one: where the argument is at most 0, and at least."""
         cell = self.open.pop(name)
-        self._add(*(Cell(cell.group, cell.cut(bend, unit, side, 0), cell.share / 2) for side in (-1, 1)))
+        self._add(*(Cell(cell.group, cell.cut(bend, {(unit, side): 0}), cell.share / 2) for side in (-1, 1)))
 
     def _add(self, *cells: Cell) -> None:
         if (len(self.open) + len(cells)) * self.size > MOST_OPEN:
             raise RefusedError("too many cells are open at once")
-        for cell in cells:
-            self.open[self.count] = cell
-            self.count += 1
+        self.open |= enumerate(cells, self.count)
+        self.count += len(cells)
 
     @property
     def left(self) -> float:
@@ -185,16 +187,10 @@ class Cells:
         mix = [number(w) for w in words[0].split(",")]
         if len(mix) != (self.question.groups == cell.group).sum() or min(mix) < 0 or len(mix) > MOST_ROWS:
             raise RefusedError("weights of rows that are negative, too few or too many")
-        slopes = [self._levels(word, low.size) for word, (low, _) in zip(words[1 : 1 + count], self.whole, strict=True)]
+        slopes = [_levels(word, low.size) for word, (low, _) in zip(words[1 : 1 + count], self.whole, strict=True)]
         rest = words[1 + count :]
         multipliers = [(*self.unit(a, b), number(c)) for a, b, c in zip(rest[::3], rest[1::3], rest[2::3], strict=True)]
         return Query(cell, np.array(mix), slopes, multipliers, aim)
-
-    def _levels(self, word: str, size: int) -> Array:
-        found = np.frombuffer(("." * size if word == "-" else word).encode(), np.uint8).astype(int) - FIRST
-        if len(found) != size or not ((found <= LEVELS) & ((found >= 0) | (found == ord(".") - FIRST))).all():
-            raise RefusedError("slopes of another number of units, or outside of 0 to 1")
-        return found
 
     def finish(self) -> None:
         """Raises `RefusedError` unless all cells are proven, those of every group."""
@@ -208,28 +204,34 @@ class Cells:
         return found, index(unit, self.whole[found][0].size)
 
 
+def _levels(word: str, size: int) -> Array:
+    """The codes of slopes, less the first one; that of `.` for what the checker takes by itself."""
+    found = np.frombuffer(("." * size if word == "-" else word).encode(), np.uint8).astype(int) - FIRST
+    if len(found) != size or not ((found <= LEVELS) & ((found >= 0) | (found == ord(".") - FIRST))).all():
+        raise RefusedError("slopes of another number of units, or outside of 0 to 1")
+    return found
+
+
 def values(bounds: Bounds, question: Question, queries: list[Query]) -> Array:
     """What each query proves, `(queries,)`: a lower value of its mix, or of the argument that it aims at times the side."""
-    if not queries:
-        return np.zeros(0)
     exact, found = bounds.arithmetic, {}
-    for bend, place in enumerate(bounds.arguments):
+    given = [np.zeros((2, len(queries), low.shape[1]), bounds.type) for low, _ in bounds.arguments.values()]
+    for i, query in enumerate(queries):
+        for bend, unit, value in query.multipliers:
+            given[bend][0, i, unit] = exact.scalar(value)
+        if query.aim is not None:
+            given[query.aim[0]][1, i, query.aim[1]] = query.aim[2]
+    for bend, (place, (multiplier, aimed)) in enumerate(zip(bounds.arguments, given, strict=True)):
         lows, highs = (np.stack([q.cell.ends[bend][side] for q in queries]) for side in (0, 1))
-        multiplier, aimed = np.zeros(lows.shape, lows.dtype), np.zeros(lows.shape, lows.dtype)
-        for i, query in enumerate(queries):
-            for _, unit, value in (m for m in query.multipliers if m[0] == bend):
-                multiplier[i, unit] = exact.scalar(value)
-            if query.aim is not None and query.aim[0] == bend:
-                aimed[i, query.aim[1]] = query.aim[2]
-        own, given = lines(lows, highs, exact), np.stack([q.slopes[bend] for q in queries])
-        told = (given >= 0) & (lows < 0) & (highs > 0)
-        below = np.where(told, exact.number(given / LEVELS), own.below[:, 0])
+        own, levels = lines(lows, highs, exact), np.stack([q.slopes[bend] for q in queries])
+        told = (levels >= 0) & (lows < 0) & (highs > 0)
+        below = np.where(told, exact.number(levels / LEVELS), own.below[:, 0])
         cost, added = np.maximum(multiplier, 0) * highs + np.minimum(multiplier, 0) * lows, multiplier + aimed
         found[place] = Lines(below[:, None], own.base, own.above, own.offset, added[:, None], cost[:, None])
-    members = [question.groups == q.cell.group for q in queries]
-    rows = [exact.number(q.mix[:, None]) * question.rows[m] for q, m in zip(queries, members, strict=True)]
-    ends = [exact.number(q.mix) * question.offsets[m] for q, m in zip(queries, members, strict=True)]
-    add = lambda parts: np.stack([np.asarray(p.sum(0), bounds.type) for p in parts])[:, None]  # noqa: E731
-    sizes = add([np.abs(r) for r in rows]), add([np.abs(e) for e in ends])
-    least = bounds.planes(add(rows), add(ends), found, sizes).least[:, 0]
+    asked, view = np.column_stack([question.rows, question.offsets]), bounds.network.output
+    terms = [exact.number(q.mix[:, None]) * asked[question.groups == q.cell.group] for q in queries]
+    row, size = (np.stack([sum(t) for t in each])[:, None] for each in (terms, map(np.abs, terms)))
+    least = bounds.planes(row[..., :-1], row[..., -1], found).least[:, 0]
+    wrong = (size[:, 0, :-1] * bounds.magnitude(view.node)[:, view.index.ravel()]).sum(1) + size[:, 0, -1]  # of these sums
+    least = exact.down(least - exact.gamma(MOST_ROWS) * wrong * exact.slop)
     return exact.number(exact.outward(least, least)[0])

@@ -21,12 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
+from ballproof.certificate.checker.arithmetic import Arithmetic, Array, RefusedError
 from ballproof.certificate.checker.curves import enclosed
-from ballproof.certificate.checker.network import MOST_USERS, Array, Network, Node, spread
-
-MOST_ROWS = 1000
-"""Rows of one group."""
+from ballproof.certificate.checker.network import MOST_USERS, Network, Node, spread
 
 ROOT = 2.0**-100
 """How far weights that are roots may be off, as a share of their size."""
@@ -53,8 +50,8 @@ class Lines:
     base: Array
     above: Array
     offset: Array
-    multiplier: Array | None = None
-    cost: Array | None = None
+    multiplier: Any = None
+    cost: Any = None
 
 
 class Bounds:
@@ -81,17 +78,18 @@ class Bounds:
                     self._function(place, node)
                 for ends in (self.low, self.high, self.load, self.slack):
                     arithmetic.settled(ends[place])
-                size = self._magnitude(place)
+                size = self.magnitude(place)
                 if arithmetic.deployed and not (arithmetic.scalar(node.peak) * (1 + size + self.load[place]) < LARGEST32).all():
                     raise RefusedError("float32 numbers may overflow on this box")
                 self.vanished = self.vanished + MOST_USERS * arithmetic.tiny * (1 + size.sum(1, keepdims=True))
 
-    def _known(self, low: Array, high: Array) -> None:
-        zero = np.zeros((1, low.shape[1]), self.type)
-        for ends, value in ((self.low, low), (self.high, high), (self.load, zero), (self.slack, zero)):
+    def _known(self, *values: Array) -> None:
+        zero = np.zeros((1, values[0].shape[1]), self.type)
+        for ends, value in zip((self.low, self.high, self.load, self.slack), (*values, zero, zero), strict=False):
             ends.append(value)
 
-    def _magnitude(self, place: int) -> Array:
+    def magnitude(self, place: int) -> Array:
+        """The largest size of each number of a node, by box."""
         return np.maximum(np.abs(self.low[place]), np.abs(self.high[place]))
 
     def _affine(self, node: Node) -> None:
@@ -103,24 +101,20 @@ class Bounds:
             centre = (low + high) * exact.scalar(0.5)
             wide, weight = np.maximum(exact.up(high - centre), exact.up(centre - low)), np.abs(part.weight)
             middle, radius = middle + part.applied(part.weight, centre), radius + part.applied(weight, wide)
-            load = load + part.applied(weight, self._magnitude(part.source))
-            peak = np.maximum(peak, self._magnitude(part.source).max())
+            load = load + part.applied(weight, self.magnitude(part.source))
+            peak = np.maximum(peak, self.magnitude(part.source).max())
         load = load * exact.slop + exact.tiny
         slack = exact.lost(load, node.steps, exact.scalar(node.peak) * peak)
         slack = slack + load * exact.scalar(ROOT) if node.rooted else slack
         wide = radius + (exact.gamma(4 * node.terms) * load + slack) * exact.slop
-        self.low.append(exact.down(middle - exact.up(wide)))
-        self.high.append(exact.up(middle + exact.up(wide)))
-        self.load.append(load)
-        self.slack.append(slack)
+        self._known(exact.down(middle - exact.up(wide)), exact.up(middle + exact.up(wide)), load, slack)
 
     def _function(self, place: int, node: Node) -> None:
         (part,) = node.parts
         low, high = self.low[part.source][:, node.take], self.high[part.source][:, node.take]
         unsettled = (low < 0) & (high > 0) if node.kind == "Relu" else low < high
-        open_ = np.flatnonzero(unsettled.any(0))
-        source = self.network.nodes[part.source]
-        if len(open_) and any(p.source for p in source.parts):  # else the interval is exact already
+        open_, source = np.flatnonzero(unsettled.any(0)), self.network.nodes[part.source]
+        if len(open_) and source.kind == "affine" and any(p.source for p in source.parts):  # else no row knows more
             found, asked = self._ends(part.source, node.take[open_]), unsettled[:, open_]  # so that no box minds its company
             low[:, open_] = np.where(asked, np.maximum(low[:, open_], found[:, : len(open_)]), low[:, open_])
             high[:, open_] = np.where(asked, np.minimum(high[:, open_], -found[:, len(open_) :]), high[:, open_])
@@ -135,119 +129,100 @@ class Bounds:
             self.lines[place] = Lines(*(v[:, None] for v in own))
             self._known(least, largest)
 
-    def planes(
-        self, rows: Array, offsets: Array, lines: dict[int, Lines] | None = None, sizes: tuple[Array, Array] | None = None
-    ) -> Planes:
+    def planes(self, rows: Array, offsets: Array, lines: dict[int, Lines] | None = None) -> Planes:
         """Of `rows (boxes or 1, rows, outputs) · y + offsets (boxes or 1, rows)` on each box.
 
-        lines: of some rectifiers, others than those of the boxes. sizes: where rows and offsets are sums that were rounded,
-        those of the absolute values of their terms.
+        lines: of some rectifiers, others than those of the boxes.
         """
-        view, walk = self.network.output, _Sum(self.arithmetic, self.vanished)
-        wide = spread(rows, view.index.ravel(), self.network.nodes[view.node].size)
-        self._walk({view.node: wide}, view.node, walk, self.lines | (lines or {}))
+        view, nodes, own = self.network.output, self.network.nodes, lines or {}
+        walk = _Walk(self, self.lines | own)
+        for place in own:  # even if no row meets them, their multipliers cost
+            walk.meet(place, np.zeros((1, 1, nodes[place].size), self.type))
+        walk.meet(view.node, spread(rows, view.index.ravel(), nodes[view.node].size))
         walk.add(offsets, np.abs(offsets), 1)
-        if sizes is not None:
-            wide = spread(sizes[0], view.index.ravel(), self.network.nodes[view.node].size)
-            walk.add(0 * sizes[1], sizes[1], MOST_ROWS)
-            walk.error(self.arithmetic.gamma(MOST_ROWS) * _dot(wide, self._magnitude(view.node)))
-        boxes = max(len(self.low[0]), len(wide), *(len(x.below) for x in (lines or {}).values()), 1)
-        slope = np.zeros((boxes, rows.shape[1], self.low[0].shape[1]), self.type)
-        slope = slope if walk.slope is None else slope + walk.slope
-        offset = walk.lower(boxes, rows.shape[1])
-        self._meet_box(slope, walk)
-        return Planes(self.arithmetic.settled(slope), offset, walk.lower(boxes, rows.shape[1]))
+        slope = self.arithmetic.settled(walk.pulled(view.node))
+        offset = walk.lower()
+        return Planes(np.broadcast_to(slope, (*offset.shape, slope.shape[2])), offset, walk.least(slope))
 
     def _ends(self, place: int, units: Array) -> Array:
-        """Lower values of these coordinates of a node and of their negatives on each box, `(boxes, 2 units)`."""
-        node, walk, both = self.network.nodes[place], _Sum(self.arithmetic, self.vanished), np.concatenate([units, units])
-        sign = np.repeat([1, -1], len(units))[:, None]
-        coefficients: dict[int, Array] = {}
-        if node.kind != "affine":
-            coefficients[place] = (sign * (both[:, None] == np.arange(node.size)))[None].astype(self.type)
-        else:
-            walk.add((sign[:, 0] * node.bias[both])[None], np.abs(node.bias[both])[None], 1)
-            for part in node.parts:
-                _gather(coefficients, part.source, (sign * part.rows(both))[None])
-            walk.error(self.slack[place][:, both] * self.arithmetic.slop + self.arithmetic.gamma(0) * self.load[place][:, both])
-        self._walk(coefficients, place, walk, self.lines)
-        if walk.slope is not None:
-            self._meet_box(walk.slope, walk)
-        return walk.lower(len(self.low[0]), len(both))
-
-    def _walk(self, coefficients: dict[int, Array], place: int, walk: _Sum, lines: dict[int, Lines]) -> None:
-        """Coefficients of nodes up to a place pulled back to the input."""
-        for at in range(place, -1, -1):
-            node, row, known = self.network.nodes[at], coefficients.pop(at, None), lines.get(at)
-            if row is None and (known is None or known.multiplier is None):
-                continue
-            if node.kind == "input":
-                walk.slope = row
-            elif known is None:
-                assert row is not None
-                self._pull_affine(at, node, row, coefficients, walk)
-            else:
-                row = np.zeros((1, 1, node.size), self.type) if row is None else row
-                self._pull_function(node, row, coefficients, walk, known)
-
-    def _meet_box(self, row: Array, walk: _Sum) -> None:
-        value = _dot(np.maximum(row, 0), self.low[0]) + _dot(np.minimum(row, 0), self.high[0])
-        walk.add(value, _dot(np.abs(row), self._magnitude(0)), 2 * row.shape[2])
-
-    def _pull_affine(self, at: int, node: Node, row: Array, coefficients: dict[int, Array], walk: _Sum) -> None:
-        size, slop = np.abs(row), self.arithmetic.slop
-        walk.add(row @ node.bias, size @ np.abs(node.bias), row.shape[2])
-        walk.error(slop * _dot(size, self.arithmetic.gamma(row.shape[2]) * self.load[at] + slop * self.slack[at]))
+        """Lower values of these coordinates of an affine node and of their negatives on each box, `(boxes, 2 units)`."""
+        node, both, sign = self.network.nodes[place], np.tile(units, 2), np.repeat([1, -1], len(units))
+        walk, exact = _Walk(self, self.lines), self.arithmetic
+        lost = self.slack[place][:, both] * exact.slop + exact.gamma(0) * self.load[place][:, both]
+        walk.add((sign * node.bias[both])[None], np.abs(node.bias[both])[None], 1, lost)
         for part in node.parts:
-            _gather(coefficients, part.source, part.pulled(row))
+            walk.meet(part.source, (sign[:, None] * part.rows(both))[None])
+        return walk.least(walk.pulled(place - 1))
 
-    def _pull_function(self, node: Node, row: Array, coefficients: dict[int, Array], walk: _Sum, known: Lines) -> None:
+
+class _Walk:
+    """Rows on their way back to the input: coefficients by node, the sum of what they left on the way, what it may lack, and
+    the size of what was added."""
+
+    def __init__(self, bounds: Bounds, lines: dict[int, Lines]) -> None:
+        self.bounds, self.lines, self.exact = bounds, lines, bounds.arithmetic
+        self.rows: dict[int, Array] = {}
+        self.value: Any = 0
+        self.size: Any = 0
+        self.wrong, self.count = bounds.vanished, 4
+
+    def meet(self, place: int, row: Array) -> None:
+        """More coefficients of a node."""
+        self.rows[place] = self.rows[place] + row if place in self.rows else row
+
+    def add(self, value: Array, size: Array, terms: int, wrong: Any = 0) -> None:
+        """A sum of `terms` products whose absolute values add up to `size`, and an error."""
+        self.value, self.size, self.count = self.value + value, self.size + size, self.count + 2
+        self.wrong = self.wrong + wrong + self.exact.gamma(terms) * size
+
+    def lower(self) -> Array:
+        """At most the sum, `(boxes, rows)`."""
+        wrong = (self.wrong + self.exact.gamma(self.count) * self.size) * self.exact.slop
+        return self.exact.down(np.asarray(self.value - wrong))
+
+    def least(self, row: Array) -> Array:
+        """At most the sum and what these coefficients of the input give in the box."""
+        low, high = self.bounds.low[0], self.bounds.high[0]
+        value = _dot(np.maximum(row, 0), low) + _dot(np.minimum(row, 0), high)
+        self.add(value, _dot(np.abs(row), self.bounds.magnitude(0)), 2 * row.shape[2])
+        return self.lower()
+
+    def pulled(self, place: int) -> Array:
+        """The coefficients of the input, from those of the nodes up to a place."""
+        nodes = self.bounds.network.nodes
+        for at in range(place, 0, -1):
+            row = self.rows.pop(at, None)
+            if row is not None and at in self.lines:
+                self._function(nodes[at], row, self.lines[at])
+            elif row is not None:
+                self._affine(at, nodes[at], row)
+        return self.rows.get(0, np.zeros((1, 1, nodes[0].size), self.bounds.type))
+
+    def _affine(self, at: int, node: Node, row: Array) -> None:
+        size, slop = np.abs(row), self.exact.slop
+        lost = self.exact.gamma(row.shape[2]) * self.bounds.load[at] + slop * self.bounds.slack[at]
+        self.add(row @ node.bias, size @ np.abs(node.bias), row.shape[2], slop * _dot(size, lost))
+        for part in node.parts:
+            self.meet(part.source, part.pulled(row))
+
+    def _function(self, node: Node, row: Array, known: Lines) -> None:
         (part,) = node.parts
-        lost = _dot(np.minimum(row, 0), known.offset[:, 0])
+        base, offset = known.base[:, 0], known.offset[:, 0]
+        lost = _dot(np.minimum(row, 0), offset)
         if node.kind == "Relu":  # no offset is negative, and the line below has none
-            walk.add(lost, -lost, row.shape[2])
+            self.add(lost, -lost, row.shape[2])
         else:
-            size, up = np.abs(row), np.maximum(row, 0)
-            whole = np.maximum(np.abs(known.base), np.abs(known.offset))[:, 0]
-            walk.add(lost + _dot(up, known.base[:, 0]), _dot(size, whole), 2 * row.shape[2])
+            size = _dot(np.abs(row), np.maximum(np.abs(base), np.abs(offset)))
+            self.add(lost + _dot(np.maximum(row, 0), base), size, 2 * row.shape[2])
         found = np.where(row > 0, known.below, known.above)
         found *= row
         size = np.abs(found)
-        if known.multiplier is not None and known.cost is not None:
+        if known.multiplier is not None:
             found, size = found + known.multiplier, size + np.abs(known.multiplier)
-            walk.add(-known.cost.sum(2), np.abs(known.cost).sum(2), row.shape[2])
-        values = self._magnitude(part.source)
-        walk.error(self.arithmetic.gamma(row.shape[2]) * _dot(spread(size, node.take, part.size), values))
-        _gather(coefficients, part.source, spread(found, node.take, part.size))
-
-
-def _gather(coefficients: dict[int, Array], place: int, row: Array) -> None:
-    coefficients[place] = coefficients[place] + row if place in coefficients else row
-
-
-class _Sum:
-    """A sum of terms, what it may lack, and the size of what was added."""
-
-    def __init__(self, arithmetic: Arithmetic, wrong: Any) -> None:
-        self.arithmetic = arithmetic
-        self.value: Any = 0
-        self.wrong = wrong
-        self.size: Any = 0
-        self.slope: Array | None = None
-        self.count = 4
-
-    def add(self, value: Array, size: Array, terms: int) -> None:
-        """A sum of `terms` products whose absolute values add up to `size`."""
-        self.value, self.size, self.count = self.value + value, self.size + size, self.count + 2
-        self.wrong = self.wrong + self.arithmetic.gamma(terms) * size
-
-    def error(self, amount: Array) -> None:
-        self.wrong = self.wrong + amount
-
-    def lower(self, boxes: int, rows: int) -> Array:
-        exact = self.arithmetic
-        found = self.value - (self.wrong + exact.gamma(self.count) * self.size) * exact.slop
-        return np.broadcast_to(exact.down(np.asarray(found)), (boxes, rows))
+            self.add(-known.cost.sum(2), np.abs(known.cost).sum(2), row.shape[2])
+        far = _dot(spread(size, node.take, part.size), self.bounds.magnitude(part.source))
+        self.wrong = self.wrong + self.exact.gamma(row.shape[2]) * far
+        self.meet(part.source, spread(found, node.take, part.size))
 
 
 def lines(low: Array, high: Array, arithmetic: Arithmetic) -> Lines:

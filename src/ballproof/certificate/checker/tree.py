@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import TINY, UNIT, Arithmetic, RefusedError
-from ballproof.certificate.checker.network import Array, Network
-from ballproof.certificate.checker.neurons import MOST_OPEN, Cells, Question, index, number
+from ballproof.certificate.checker.arithmetic import UNIT, Arithmetic, Array, RefusedError
+from ballproof.certificate.checker.network import Network, Question, Root
+from ballproof.certificate.checker.neurons import EACH, MOST_OPEN, Cells, index, number
 from ballproof.certificate.checker.rounded import Bounds, Planes
 
 BATCH = 256
@@ -26,96 +26,95 @@ BATCH = 256
 
 @dataclass
 class Box:
-    """low, high: `(inputs,)`; None of a half whose whole waits to be clipped. share: of the root, by halves."""
+    """low, high: `(inputs,)`; None of a half whose whole waits to be clipped. share: of the root, by halves. axis, at, halves:
+    where it is cut, and into what."""
 
     low: Any
     high: Any
     share: float = 1.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """What waits to be computed: that a box is proven, or where it is clipped and then cut."""
-
-    name: int
-    box: Box
     axis: int = 0
     at: float = 0.0
     halves: tuple[Box, ...] = ()
+
+    def cut(self, low: Array, high: Array, at: Any) -> None:
+        """The ends of both halves, of what is left of the box."""
+        below, above = high.copy(), low.copy()
+        below[self.axis] = above[self.axis] = min(max(at, low[self.axis]), high[self.axis])
+        (self.halves[0].low, self.halves[0].high), (self.halves[1].low, self.halves[1].high) = (low, below), (above, high)
 
 
 class Tree:
     """The boxes of one root that are open."""
 
-    def __init__(self, network: Network, low: Array, high: Array, question: Question, arithmetic: Arithmetic) -> None:
-        self.network, self.question, self.arithmetic, self.inputs = network, question, arithmetic, len(low)
-        self.open, self.count = {0: Box(low, high)}, 1
-        self.waiting: list[Step] = []
+    def __init__(self, network: Network, root: Root, arithmetic: Arithmetic) -> None:
+        self.network, self.question, self.arithmetic, self.inputs = network, root.question, arithmetic, len(root.low)
+        self.open, self.count = {0: Box(root.low, root.high)}, 1
+        self.waiting: list[tuple[int, Box]] = []
+        """What is to be clipped and cut, and, where it has no halves, to be proven."""
         self.cells: Cells | None = None
         self.of = 0  # the box whose parts they are
 
     def read(self, line: str) -> None:
         """One line. Raises `RefusedError` where it is none, or where one that came before does not prove what it says."""
-        if self.cells is not None:
-            self._read_neurons(self.cells, line)
-            return
-        word, *rest = line.split() or [""]
-        if len(rest) != {"p": 1, "g": 1, "s": 3, "k": 3}.get(word):
-            raise RefusedError(f"`{line[:40]}` begins no line of a tree")
-        name = index(rest[0], self.count)
-        if name not in self.open:
-            raise RefusedError(f"`{line[:40]}` is of a box that is not open")
-        box = self.open[name]
-        if box.low is None or len(self.waiting) >= BATCH:
-            self.settle()
-        if word == "g":
-            bounds = Bounds(self.network, box.low[None], box.high[None], self.arithmetic)
-            self.cells, self.of = Cells(bounds, self.question), name
-            return
-        del self.open[name]
-        step = Step(name, box)
-        if word != "p":
-            halves = Box(None, None, box.share / 2), Box(None, None, box.share / 2)
-            step = Step(name, box, index(rest[1], self.inputs), number(rest[2]), halves)
-            self.open |= {self.count: halves[0], self.count + 1: halves[1]}
-            self.count += 2
-        if len(self.open) * self.inputs > MOST_OPEN:
-            raise RefusedError("too many boxes are open at once")
-        if word == "s":
-            self._cut(box.low, box.high, step)
+        if self.cells is None:
+            self._read_boxes(line)
+        elif line not in ("e", "x"):
+            self.cells.read(line)
         else:
-            self.waiting.append(step)
-
-    def _read_neurons(self, cells: Cells, line: str) -> None:
-        if line == "e":
-            cells.finish()
-            del self.open[self.of]
-        if line in ("e", "x"):
+            if line == "e":
+                self.cells.finish()
+                del self.open[self.of]
             self.cells = None
-        else:
-            cells.read(line)
+
+    def _read_boxes(self, line: str) -> None:
+        match line.split():
+            case ["g", name]:
+                self.of, box = self._opened(name)
+                bounds = Bounds(self.network, box.low[None], box.high[None], self.arithmetic)
+                self.cells = Cells(bounds, self.question)
+            case ["p", name]:
+                place, box = self._opened(name)
+                self.waiting.append((place, box))
+                del self.open[place]
+            case ["s" | "k" as word, name, axis, at]:
+                place, box = self._opened(name)
+                box.axis, box.at = index(axis, self.inputs), number(at)
+                box.halves = Box(None, None, box.share / 2), Box(None, None, box.share / 2)
+                del self.open[place]
+                self.open |= enumerate(box.halves, self.count)
+                self.count += 2
+                if len(self.open) * (self.inputs + EACH) > MOST_OPEN:
+                    raise RefusedError("too many boxes are open at once")
+                if word == "k":
+                    self.waiting.append((place, box))
+                else:
+                    box.cut(box.low, box.high, self.arithmetic.scalar(box.at))
+            case _:
+                raise RefusedError(f"`{line[:40]}` begins no line of a tree")
+
+    def _opened(self, name: str) -> tuple[int, Box]:
+        """An open box, whose ends are known. What waits may be computed."""
+        place = index(name, self.count)
+        if place not in self.open:
+            raise RefusedError(f"box {place} is not open")
+        if self.open[place].low is None or len(self.waiting) >= BATCH:
+            self.settle()
+        return place, self.open[place]
 
     def settle(self) -> None:
         """Computes what waits. Raises `RefusedError` where a box is not proven."""
         waiting, self.waiting = self.waiting, []
         if not waiting:
             return
-        low, high = np.stack([s.box.low for s in waiting]), np.stack([s.box.high for s in waiting])
+        low, high = np.stack([box.low for _, box in waiting]), np.stack([box.high for _, box in waiting])
         planes = Bounds(self.network, low, high, self.arithmetic).planes(self.question.rows[None], self.question.offsets[None])
         low, high, empty = clipped(low, high, planes, self.question, self.arithmetic)
-        for i, step in enumerate(waiting):
-            if step.halves:
-                self._cut(low[i], high[i], step)
+        for i, (place, box) in enumerate(waiting):
+            if box.halves:
+                box.cut(low[i], high[i], self.arithmetic.scalar(box.at))
             elif not empty[i]:
                 known = float(planes.least[i].max())
-                raise RefusedError(f"box {step.name} is not proven: its rows are only known to be above {known:.6g}")
-
-    def _cut(self, low: Array, high: Array, step: Step) -> None:
-        """The ends of both halves."""
-        at = min(max(self.arithmetic.scalar(step.at), low[step.axis]), high[step.axis])
-        below, above = high.copy(), low.copy()
-        below[step.axis] = above[step.axis] = at
-        (step.halves[0].low, step.halves[0].high), (step.halves[1].low, step.halves[1].high) = (low, below), (above, high)
+                raise RefusedError(f"box {place} is not proven: its rows are only known to be above {known:.6g}")
 
     def finish(self) -> None:
         """Raises `RefusedError` unless all boxes are proven."""
@@ -130,10 +129,7 @@ class Tree:
 
 def refuted(least: Array, question: Question) -> Array:
     """Whether some row of each group is positive all over the box, `(boxes, groups)`."""
-    found = np.zeros((len(least), question.count), bool)
-    for row, group in enumerate(question.groups):
-        found[:, group] |= least[:, row] > 0
-    return found
+    return np.stack([(least[:, question.groups == group] > 0).any(1) for group in range(question.count)], 1)
 
 
 def clipped(low: Array, high: Array, planes: Planes, question: Question, arithmetic: Arithmetic) -> tuple[Array, Array, Array]:
@@ -161,7 +157,7 @@ def _cut(low: Array, high: Array, slope: Array, offset: Array, arithmetic: Arith
     unit = 0 if arithmetic.exact else 4 * UNIT
     terms = np.minimum(slope * low, slope * high)
     size = np.abs(slope) * np.maximum(np.abs(low), np.abs(high))
-    wrong = (slope.shape[1] + 4) * unit * (size.sum(1) + np.abs(offset)) + (0 if arithmetic.exact else TINY)
+    wrong = (slope.shape[1] + 4) * unit * (size.sum(1) + np.abs(offset)) + arithmetic.tiny
     rest = (terms.sum(1) + offset - wrong)[:, None] - terms  # at most the least of all the other terms and the offset
     rest = rest - unit * np.abs(terms)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -15,10 +15,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
-from ballproof.certificate.checker.operators import unpacked
+from ballproof.certificate.checker.network import Network, Question, Root
+from ballproof.certificate.checker.reading.content import unpacked
 
 MOST_CASES = 100_000
+MOST_WEIGHT = 2**1000
 TOKEN = re.compile(r"[()]|[^\s()]+")
 VARIABLE = re.compile(r"[XY]_(0|[1-9][0-9]{0,8})")
 NUMBER = re.compile(r"[-+]?([0-9]{1,1200}(\.[0-9]{0,1200})?|\.[0-9]{1,1200})([eE][-+]?[0-9]{1,3})?")
@@ -165,3 +169,42 @@ def case_of(rows: tuple[Row, ...], inputs: int, outputs: int) -> Case | None:
         raise NotModelledError("an input without a lower or an upper bound")
     low, high = (tuple(e[i] for i in range(inputs)) for e in ends)
     return None if any(a > b for a, b in zip(low, high, strict=True)) else Case(low, high, tuple(kept), outputs)
+
+
+def roots(cases: list[Case], network: Network) -> list[Root]:
+    """The boxes of the property in the order of the file, each with all the cases that have it; ends rounded outward."""
+    together: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[Case]] = {}
+    for case in cases:
+        together.setdefault((case.low, case.high), []).append(case)
+    found = []
+    for (low, high), own in together.items():
+        sizes = (len(low), own[0].outputs), (network.nodes[0].size, network.output.index.size)
+        if sizes[0] != sizes[1]:
+            raise NotModelledError(f"a property of {sizes[0]} inputs and outputs for a network of {sizes[1]}")
+        ends = np.array([_down(v) for v in low]), np.array([-_down(-v) for v in high])
+        found.append(Root(*ends, _question(own, network.output.index.size)))
+    return found
+
+
+def _question(cases: list[Case], outputs: int) -> Question:
+    rows, offsets, groups = [], [], []
+    for group, case in enumerate(cases):
+        for terms, offset in case.rows or (({}, Fraction(0)),):  # without rows every point violates: 0 <= 0
+            row = np.zeros(outputs)
+            for place, value in terms.items():
+                if abs(value) > MOST_WEIGHT or Fraction(float(value)) != value:
+                    raise NotModelledError(f"a weight of {str(value)[:40]}, which float64 does not hold")
+                row[place] = float(value)
+            rows.append(row)
+            offsets.append(_down(offset))
+            groups.append(group)
+    return Question(np.array(rows), np.array(offsets), np.array(groups))
+
+
+def _down(value: Fraction) -> float:
+    """The largest float that is not above."""
+    try:
+        near = float(value)
+    except OverflowError:
+        raise NotModelledError("a number in a property that is too large") from None
+    return near if Fraction(near) <= value else float(np.nextafter(near, -np.inf))
