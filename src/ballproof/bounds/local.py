@@ -7,7 +7,7 @@ dense walk holds 3,136.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,7 +87,19 @@ def sight(graph: Graph, name: str) -> Sight | None:
                 return None
             windows[parent] = joined
     seen, whole = sum(w.count for w in windows.values()), sum(torch.Size(graph.node[n].shape).numel() for n in windows)
-    return Sight(tuple(nodes), windows, (node.shape[1], node.shape[2])) if seen * PAYS <= whole else None
+    return Sight(tuple(_late(nodes)), windows, (node.shape[1], node.shape[2])) if seen * PAYS <= whole else None
+
+
+def _late(nodes: list[Node]) -> Iterator[Node]:
+    """The nodes with each affine one just before its argument: a shortcut's wide window is not made for who is settled before."""
+    waiting = list(nodes)
+    for node in [n for n in nodes if isinstance(n.operation, Nonlinear)]:
+        needed = {node.name}
+        for other in reversed(waiting[: waiting.index(node)]):
+            needed |= {other.name} if needed & set(other.inputs) else set()
+        yield from (n for n in waiting if n.name in needed)
+        waiting = [n for n in waiting if n.name not in needed]
+    yield from waiting
 
 
 def _before(node: Node, graph: Graph, window: Window) -> Window | None:
@@ -234,10 +246,10 @@ class LocalBackward:
                 low = up = low * self.sign
         self.low, self.up = self.low + low, self.up + up
 
-    def _cut(self, what: str, name: str, maps: Callable[[], Tensor]) -> Tensor:
+    def _cut(self, what: str, name: str, maps: Callable[[], Tensor], window: Window | None = None) -> Tensor:
         """The windows of some maps of a node at the queries' places, `(query, channels, *size)`."""
         if (what, name) not in self._kept:
-            self._kept[what, name] = Cuts.of(self.seen.windows[name], maps(), self.seen.grid)
+            self._kept[what, name] = Cuts.of(window or self.seen.windows[name], maps(), self.seen.grid)
         return self._kept[what, name].at(self.place)
 
     def _nonlinear(self, node: Node) -> None:
