@@ -59,7 +59,7 @@ class Sight:
 
         At the first one nothing new is known; behind the last one little work is left.
         """
-        return tuple(n for n in self.nodes if isinstance(n.operation, Nonlinear))[1:-1]
+        return tuple(n for n in self.nodes if isinstance(n.operation, Nonlinear))[1:]
 
     @property
     def ahead(self) -> int:

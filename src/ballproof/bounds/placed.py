@@ -144,7 +144,7 @@ class PlacedBackward(LocalBackward):
         """Go on from a node with some of the neurons, so many at once as fit."""
         asked, rows, low, pending = self.asked, self.rows, self.low, self.pending
         left = left[asked.at(left).ordered()]
-        for part in torch.split(left, self.most):
+        for part in torch.split(left, self.most) if len(left) else ():
             self._take(asked.at(part))
             old = rows.row[part][self.rows.query]
             self.low = self.up = low[old]
