@@ -90,7 +90,7 @@ class Lines:
         if self.gap is not None:
             return (cotangent * self.slope).addcmul_(bent, self.gap)
         rest = cotangent - bent
-        fits = torch.broadcast_shapes(rest.shape, self.slope.shape) == rest.shape
+        fits = all(n in (1, m) for n, m in zip(self.slope.shape, rest.shape, strict=True))
         found = rest.mul_(self.slope) if fits else rest * self.slope
         return found.addcmul_(bent, self.above)
 
