@@ -274,10 +274,14 @@ class LocalBackward:
         """The slope below, the slope above (None: the same), the offset above, the offset below (None for zeros)."""
         below, above = relaxation.lower, relaxation.upper
         slope = self._cut("below", node.name, lambda: below.slopes[0])
-        other = None if relaxation.parallel else self._cut("above", node.name, lambda: above.slopes[0])
+        other = None if relaxation.parallel else self._cut("above", node.name, lambda: self._second(node, relaxation))
         over = self._cut("over", node.name, lambda: above.offset) if self._matters("over", node, above.offset) else None
         under = self._cut("under", node.name, lambda: below.offset) if self._matters("under", node, below.offset) else None
         return slope, other, over, under
+
+    def _second(self, node: Node, relaxation: Relaxation) -> Tensor:
+        """What `_lines` gives for the slope above."""
+        return relaxation.upper.slopes[0]
 
     def _matters(self, what: str, node: Node, offset: Tensor) -> bool:
         if (what, node.name) not in self._nonzero:

@@ -32,16 +32,17 @@ def transposed(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, s
 
     Differentiable. Cell `m s + r` of the whole takes from cell `m - t` what the kernel has at `t s + r`.
     """
-    kernel, reach = _kernel(weight, stride, stride)
+    met = _met(weight, stride)
+    kernel, reach = _kernel(weight, stride, met)
     sent = F.conv2d(cotangent, kernel, None, 1, [t - 1 for t in reach]).permute(0, 2, 3, 1)
     first = [[-(-(p - r) // s) for r in range(s)] for p, s in zip(padding, stride, strict=True)]
     into = [[m * s + r - p for r, m in enumerate(f)] for f, p, s in zip(first, padding, stride, strict=True)]
     wanted = [[-(-(n - q) // s) for q in i] for i, n, s in zip(into, size, stride, strict=True)]
     given = [[c - m for m in f] for f, c in zip(first, sent.shape[1:3], strict=True)]
-    covered = all(w <= g for ws, gs in zip(wanted, given, strict=True) for w, g in zip(ws, gs, strict=True))
+    covered = met == tuple(stride) and all(w <= g for ws, gs in zip(wanted, given, strict=True) for w, g in zip(ws, gs, strict=True))
     make = cotangent.new_empty if covered else cotangent.new_zeros
     whole = make(len(cotangent), *size, weight.shape[1])
-    for number, phase in enumerate(product(*(range(s) for s in stride))):
+    for number, phase in enumerate(product(*(range(m) for m in met))):
         count = [min(w[r], g[r]) for w, g, r in zip(wanted, given, phase, strict=True)]
         rows, columns = (slice(f[r], f[r] + n) for f, r, n in zip(first, phase, count, strict=True))
         place = (slice(i[r], i[r] + (n - 1) * s + 1, s) for i, r, n, s in zip(into, phase, count, stride, strict=True))
@@ -65,7 +66,7 @@ class Apart:
     @property
     def phases(self) -> Pair:
         """Down and across."""
-        return tuple(min(s, k) for s, k in zip(self.stride, self.weight.shape[2:], strict=True))
+        return _met(self.weight, self.stride)
 
     def pull(self, cotangent: Tensor) -> Tensor:
         """The coefficients `(n, phases * in, *cells + reach - 1)` of the argument from those of windows of the output."""
@@ -87,6 +88,11 @@ class Apart:
         reach = tuple(-(-k // s) for k, s in zip(self.weight.shape[2:], self.stride, strict=True))
         channels = self.weight.shape[1] * self.phases[0] * self.phases[1]
         return window.through(channels, reach, (1, 1), (0, 0))  # type: ignore[arg-type]
+
+
+def _met(weight: Tensor, stride: Pair) -> Pair:
+    """How many phases, down and across, the kernel meets."""
+    return tuple(min(s, k) for s, k in zip(stride, weight.shape[2:], strict=True))
 
 
 def _kernel(weight: Tensor, stride: Pair, phases: Pair) -> tuple[Tensor, Pair]:
