@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -176,11 +176,11 @@ class Backward:
 
     def _walk(self, name: str, between: Callable[[], None]) -> Cotangents | None:
         nodes = list(reversed(self.graph.until(name).varying))
-        bends = [n for n in nodes if isinstance(n.operation, Nonlinear)]
+        checks = worth_asking(self.graph, nodes)
         for node in nodes:
             if node.name not in self.pending:
                 continue
-            if node in bends[1:-1]:  # at the first one nothing new is known; behind the last one little work is left
+            if node in checks:
                 between()
             self._through(node, self.pending.pop(node.name))
         return self.pending.pop(self.graph.input, None)
@@ -317,6 +317,16 @@ class Backward:
         if cotangents.upper is None:
             return lower, None
         return lower, self.offset_upper - self.region.minimum(-cotangents.upper)
+
+
+def worth_asking(graph: Graph, nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """The nonlinear nodes, in the order of a walk to the input, before which queries may be settled and leave.
+
+    At the first one nothing new is known. Behind the last one little work is left, unless the input is larger than it.
+    """
+    bends = [n for n in nodes if isinstance(n.operation, Nonlinear)]
+    size = torch.Size(graph.input_shape).numel()
+    return tuple(n for n in bends[1:] if n is not bends[-1] or torch.Size(n.shape).numel() <= size)
 
 
 def _pull(operation: Affine, cotangent: Tensor | None, arguments, shapes) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]

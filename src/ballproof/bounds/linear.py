@@ -30,8 +30,9 @@ SKELETONS = 16
 FEWER = 4
 """So many times fewer numbers of a query are held at once in a skeleton: most queries never reach the widest node."""
 
-LAST = 2
-"""So many times fewer numbers of a query count that is on its way: the widest window is the last, and few get there."""
+RACING, LATE = 2, 4
+"""So many times the cache's size may be held by queries of which many are settled on their way, and by those of a
+convolution that are left behind the first check: their widest node is the last one, where few of them arrive."""
 
 
 @dataclass
@@ -144,8 +145,8 @@ class LinearPass:
 
             return race.finished(walk.side(name, part, race.sign, between))
 
-        widest = max(1, self._widest(name) // (LAST if bones is None else FEWER))
-        pieces = self.budget.over_queries(ask, index, len(mask), widest, self.region.dtype)
+        widest, times = (self._widest(name), RACING) if bones is None else (max(1, self._widest(name) // FEWER), 1)
+        pieces = self.budget.over_queries(ask, index, len(mask), widest, self.region.dtype, times)
         found = Interval(torch.cat([p.lower for p in pieces], 1), torch.cat([p.upper for p in pieces], 1))
         return _scattered(known, index.expand(len(mask), -1), found)
 
@@ -206,7 +207,7 @@ class LinearPass:
         """Made once for a node: both of its sides see the same windows."""
         name = seen.nodes[0].name
         if name not in self._walks:
-            most = self.budget.queries(1, max(1, seen.widest // LAST), self.region.dtype)
+            most = self.budget.queries(1, seen.widest, self.region.dtype, LATE)
             given = self.constants, self.relaxations, self.intervals
             self._walks = {name: PlacedBackward(self.graph, seen, self.region.box(), *given, most)}
         return self._walks[name]

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import matters
+from ballproof.bounds.backward import matters, worth_asking
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
 from ballproof.operations.window import Cuts, Pair, Window
@@ -31,6 +31,8 @@ class Sight:
     nodes: tuple[Node, ...]
     windows: Mapping[str, Window]
     grid: Pair
+    checks: tuple[Node, ...]
+    """The nonlinear nodes before which it is worth asking whether a query is settled."""
 
     @cached_property
     def spilt(self) -> frozenset[str]:
@@ -53,17 +55,9 @@ class Sight:
     def widest(self) -> int:
         return max(w.count for w in self.windows.values())
 
-    @cached_property
-    def checks(self) -> tuple[Node, ...]:
-        """The nonlinear nodes before which it is worth asking whether a query is settled.
-
-        At the first one nothing new is known; behind the last one little work is left.
-        """
-        return tuple(n for n in self.nodes if isinstance(n.operation, Nonlinear))[1:]
-
     @property
     def ahead(self) -> int:
-        """The widest window up to the first of them."""
+        """The widest window up to the first check."""
         until = self.nodes.index(self.checks[0]) if self.checks else len(self.nodes)
         return max(self.windows[i].count for n in self.nodes[:until] for i in n.inputs if i in self.windows)
 
@@ -87,7 +81,9 @@ def sight(graph: Graph, name: str) -> Sight | None:
                 return None
             windows[parent] = joined
     seen, whole = sum(w.count for w in windows.values()), sum(torch.Size(graph.node[n].shape).numel() for n in windows)
-    return Sight(tuple(_late(nodes)), windows, (node.shape[1], node.shape[2])) if seen * PAYS <= whole else None
+    if seen * PAYS > whole:
+        return None
+    return Sight(tuple(_late(nodes)), windows, (node.shape[1], node.shape[2]), worth_asking(graph, nodes))
 
 
 def _late(nodes: list[Node]) -> Iterator[Node]:
