@@ -322,11 +322,12 @@ class Backward:
 def worth_asking(graph: Graph, nodes: Sequence[Node]) -> tuple[Node, ...]:
     """The nonlinear nodes, in the order of a walk to the input, before which queries may be settled and leave.
 
-    At the first one nothing new is known. Behind the last one little work is left, unless the input is larger than it.
+    At the first one nothing new is known. Behind the last one little work is left, unless a map is queried and the input is
+    larger than the last one.
     """
     bends = [n for n in nodes if isinstance(n.operation, Nonlinear)]
-    size = torch.Size(graph.input_shape).numel()
-    return tuple(n for n in bends[1:] if n is not bends[-1] or torch.Size(n.shape).numel() <= size)
+    least = torch.Size(graph.input_shape).numel() if nodes and len(nodes[0].shape) == 3 else 0
+    return tuple(n for n in bends[1:] if n is not bends[-1] or torch.Size(n.shape).numel() <= least)
 
 
 def _pull(operation: Affine, cotangent: Tensor | None, arguments, shapes) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]

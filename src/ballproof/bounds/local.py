@@ -87,7 +87,7 @@ def sight(graph: Graph, name: str) -> Sight | None:
 
 
 def _late(nodes: list[Node]) -> Iterator[Node]:
-    """The nodes with each affine one just before its argument: a shortcut's wide window is not made for who is settled before."""
+    """The nodes, each affine one as late as it may be: a shortcut's wide window is not made for who is settled before."""
     waiting = list(nodes)
     for node in [n for n in nodes if isinstance(n.operation, Nonlinear)]:
         needed = {node.name}

@@ -89,7 +89,7 @@ class Foot:
 
     @staticmethod
     def at(form: Form, index: Tensor, box: Interval) -> Foot:
-        """That of some units `index (batch, n)`; boxes of nearly one size share the products of all rows for the widest of each."""
+        """That of some units `index (batch, n)`; boxes of nearly one size share the products of rows for the largest radius."""
         radius = rowwise(box.radius)
         widest = radius.amax(0, keepdim=True)
         if len(form.rows) > 1 or len(radius) == 1 or bool(widest.sum() > ALIKE * radius.sum(1).min()):

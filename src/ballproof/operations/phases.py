@@ -39,7 +39,8 @@ def transposed(cotangent: Tensor, weight: Tensor, stride: Pair, padding: Pair, s
     into = [[m * s + r - p for r, m in enumerate(f)] for f, p, s in zip(first, padding, stride, strict=True)]
     wanted = [[-(-(n - q) // s) for q in i] for i, n, s in zip(into, size, stride, strict=True)]
     given = [[c - m for m in f] for f, c in zip(first, sent.shape[1:3], strict=True)]
-    covered = met == tuple(stride) and all(w <= g for ws, gs in zip(wanted, given, strict=True) for w, g in zip(ws, gs, strict=True))
+    reached = all(w <= g for ws, gs in zip(wanted, given, strict=True) for w, g in zip(ws, gs, strict=True))
+    covered = reached and met == tuple(stride)
     make = cotangent.new_empty if covered else cotangent.new_zeros
     whole = make(len(cotangent), *size, weight.shape[1])
     for number, phase in enumerate(product(*(range(m) for m in met))):
