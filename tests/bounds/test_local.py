@@ -10,7 +10,7 @@ from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.local import sight
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import METHODS, LinearMethod
-from ballproof.bounds.placed import Rows
+from ballproof.bounds.placed import PlacedBackward, Rows
 from ballproof.networks import as_graph
 from ballproof.networks.architectures import Normalize
 from ballproof.problems import Box, Linf, Region
@@ -29,6 +29,21 @@ class Residual(nn.Module):
         x = torch.relu(self.ahead(x))
         x = torch.relu(self.short(x) - self.second(torch.relu(self.first(x))))
         return self.last(x)[:, :2]
+
+
+class Strided(nn.Module):
+    """A strided layer of few channels at the input, and a strided short way of which every second cell is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = nn.Conv2d(2, 3, 3, stride=2, padding=1)
+        self.first, self.second = nn.Conv2d(3, 5, 3, stride=2, padding=1), nn.Conv2d(5, 5, 3, padding=1)
+        self.short, self.last = nn.Conv2d(3, 5, 1, stride=2), nn.Conv2d(5, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.ahead(x))
+        x = torch.relu(self.short(x) + self.second(torch.relu(self.first(x))))
+        return torch.relu(self.last(x)).sum((2, 3))
 
 
 class Doubled(nn.Module):
@@ -97,6 +112,25 @@ def test_windows_of_branches_are_equal_to_the_dense_walk(monkeypatch: pytest.Mon
     assert any("sub" in name for name in seen)
     with torch.no_grad():
         windows = LinearPass(graph, region, settings).run()
+        monkeypatch.setattr(LinearPass, "_sight", lambda self, name: None)
+        dense = LinearPass(graph, region, settings).run()
+    for name, relaxation in windows.relaxations.items():
+        other = dense.relaxations[name]
+        assert torch.allclose(relaxation.upper.offset, other.upper.offset, atol=1e-10)
+        assert torch.allclose(relaxation.lower.slopes[0], other.lower.slopes[0], atol=1e-10)
+
+
+def test_windows_of_strided_branches_are_equal_to_the_dense_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(1)
+    net, x = Strided().double(), torch.rand(2, 2, 45, 44, dtype=torch.float64)
+    graph, region, settings = as_graph(net, x), Linf(x, 0.02, clip=(0, 1)), METHODS["crown"]
+    assert isinstance(settings, LinearMethod)
+    met: list[str] = []
+    behind = PlacedBackward._taken_behind
+    monkeypatch.setattr(PlacedBackward, "_taken_behind", lambda self, node, o: met.append(node.name) or behind(self, node, o))
+    with torch.no_grad():
+        windows = LinearPass(graph, region, settings).run()
+        assert {"ahead", "short"} <= set(met)
         monkeypatch.setattr(LinearPass, "_sight", lambda self, name: None)
         dense = LinearPass(graph, region, settings).run()
     for name, relaxation in windows.relaxations.items():

@@ -10,7 +10,7 @@ from torch import nn
 
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.methods import METHODS, LinearMethod
-from ballproof.bounds.skeleton import Foot, Skeleton, Skeletons
+from ballproof.bounds.skeleton import Foot, Form, Skeleton, Skeletons
 from ballproof.networks import as_graph
 from ballproof.problems import L2, Box, Linf, Region
 from ballproof.values import Interval
@@ -77,6 +77,25 @@ def test_the_foot_is_below_every_value_of_the_first_layer(dtype: torch.dtype) ->
     slack = 1e-5 if dtype == torch.float32 else 1e-12
     assert bool((found <= exact + slack * cotangent.double().abs().sum(2)).all())
     assert bool((found[:, :20] >= 2.5 * exact[:, :20]).all())
+
+
+def test_a_foot_that_examples_share_is_below_the_first_layer_of_each() -> None:
+    torch.manual_seed(0)
+    form = Form(torch.randn(1, 9, 50, dtype=torch.float64), torch.randn(1, 9, dtype=torch.float64))
+    center, radius = torch.randn(3, 50, dtype=torch.float64), 0.1 + 0.003 * torch.rand(3, 50, dtype=torch.float64)
+    box, index = Interval(center - radius, center + radius), torch.stack([torch.randperm(9)[:6] for _ in range(3)])
+    foot, cotangent = Foot.at(form, index, box), torch.randn(3, 40, 6, dtype=torch.float64)
+    assert foot.total.shape == (1, 1)
+    pulled = cotangent @ form.at(index).rows
+    exact = (pulled @ center.unsqueeze(2) - pulled.abs() @ radius.unsqueeze(2)).squeeze(2)
+    alone = Foot.of(form.at(index).rows, box).lower(cotangent)
+    assert bool((foot.lower(cotangent) <= exact).all()) and bool(
+        (alone - foot.lower(cotangent) <= 0.03 * exact.abs().max()).all()
+    )
+    wide = Interval(
+        center - radius * torch.tensor([[1.0], [2.0], [1.0]]), center + radius * torch.tensor([[1.0], [2.0], [1.0]])
+    )
+    assert Foot.at(form, index, wide).total.shape == (3, 1)
 
 
 def test_where_everything_bends_the_dense_walk_is_taken() -> None:

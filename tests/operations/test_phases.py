@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from ballproof.operations.convolution import Convolution
-from ballproof.operations.phases import pays, transposed
+from ballproof.operations.phases import Apart, pays, transposed
+from ballproof.operations.window import Window
 
 SETTINGS = [
     ((2, 2), (0, 0), (3, 3)),
@@ -26,6 +27,26 @@ def test_it_is_the_transposed_convolution(settings: tuple[tuple[int, int], ...],
     cotangent, weight = torch.randn(3, 5, 4, 6, dtype=torch.float64), torch.randn(5, 2, *kernel, dtype=torch.float64)
     wanted = F.conv_transpose2d(cotangent, weight, None, stride, padding, extra)
     assert torch.allclose(transposed(cotangent, weight, stride, padding, tuple(wanted.shape[2:])), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_an_argument_apart_meets_its_maps_as_the_whole_does(settings: tuple[tuple[int, int], ...]) -> None:
+    """The coefficients times the argument, added up, are those of the output times what the convolution makes of it."""
+    stride, padding, kernel = settings
+    weight, maps = torch.randn(5, 2, *kernel, dtype=torch.float64), torch.randn(1, 2, 13, 11, dtype=torch.float64)
+    made = F.conv2d(maps, weight, None, stride, padding)
+    cotangent, order = torch.randn(3, *made.shape[1:], dtype=torch.float64), Apart(weight, stride, padding)
+    grid = (1, 1)
+    window = order.window(Window(5, tuple(made.shape[2:]), grid, (0, 0)))  # type: ignore[arg-type]
+    cut = window.view(order.maps(maps), grid)[0, 0, 0].permute(2, 0, 1)
+    assert order.pull(cotangent).shape[1:] == cut.shape
+    found = (order.pull(cotangent) * cut).flatten(1).sum(1)
+    assert torch.allclose(found, (cotangent * made).flatten(1).sum(1), atol=1e-11)
+    radius = window.view(order.maps(maps.abs()), grid)[0, 0, 0].permute(2, 0, 1)
+    whole = F.conv_transpose2d(cotangent, weight, None, stride)[..., padding[0] :, padding[1] :]
+    high, wide = (min(n, m) for n, m in zip(whole.shape[2:], maps.shape[2:], strict=True))
+    reach = (whole[..., :high, :wide].abs() * maps[..., :high, :wide].abs()).flatten(1).sum(1)
+    assert torch.allclose((order.pull(cotangent).abs() * radius).flatten(1).sum(1), reach, atol=1e-11)
 
 
 def test_its_gradients_are_true() -> None:

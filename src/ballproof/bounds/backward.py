@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,7 +90,7 @@ class Lines:
         if self.gap is not None:
             return (cotangent * self.slope).addcmul_(bent, self.gap)
         rest = cotangent - bent
-        fits = torch.broadcast_shapes(rest.shape, self.slope.shape) == rest.shape
+        fits = all(n in (1, m) for n, m in zip(self.slope.shape, rest.shape, strict=True))
         found = rest.mul_(self.slope) if fits else rest * self.slope
         return found.addcmul_(bent, self.above)
 
@@ -176,11 +176,11 @@ class Backward:
 
     def _walk(self, name: str, between: Callable[[], None]) -> Cotangents | None:
         nodes = list(reversed(self.graph.until(name).varying))
-        bends = [n for n in nodes if isinstance(n.operation, Nonlinear)]
+        checks = worth_asking(self.graph, nodes)
         for node in nodes:
             if node.name not in self.pending:
                 continue
-            if node in bends[1:-1]:  # at the first one nothing new is known; behind the last one little work is left
+            if node in checks:
                 between()
             self._through(node, self.pending.pop(node.name))
         return self.pending.pop(self.graph.input, None)
@@ -317,6 +317,17 @@ class Backward:
         if cotangents.upper is None:
             return lower, None
         return lower, self.offset_upper - self.region.minimum(-cotangents.upper)
+
+
+def worth_asking(graph: Graph, nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """The nonlinear nodes, in the order of a walk to the input, before which queries may be settled and leave.
+
+    At the first one nothing new is known. Behind the last one little work is left, unless a map is queried and the input is
+    larger than the last one.
+    """
+    bends = [n for n in nodes if isinstance(n.operation, Nonlinear)]
+    least = torch.Size(graph.input_shape).numel() if nodes and len(nodes[0].shape) == 3 else 0
+    return tuple(n for n in bends[1:] if n is not bends[-1] or torch.Size(n.shape).numel() <= least)
 
 
 def _pull(operation: Affine, cotangent: Tensor | None, arguments, shapes) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]

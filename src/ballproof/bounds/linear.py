@@ -30,6 +30,10 @@ SKELETONS = 16
 FEWER = 4
 """So many times fewer numbers of a query are held at once in a skeleton: most queries never reach the widest node."""
 
+RACING, LATE = 2, 4
+"""So many times the cache's size may be held by queries of which many are settled on their way, and by those of a
+convolution that are left behind the first check: their widest node is the last one, where few of them arrive."""
+
 
 @dataclass
 class LinearPass:
@@ -53,6 +57,7 @@ class LinearPass:
         self.exact = exact_on_boxes(self.graph) if self.region.norm in ("linf", "box") else {self.graph.input}
         self.intervals[self.graph.input] = self.region.box()
         self.settled = {self.graph.input}
+        self._sights: dict[str, Sight | None] = {}
         self._walks: dict[str, PlacedBackward] = {}
 
     def run(self) -> LinearPass:
@@ -140,8 +145,8 @@ class LinearPass:
 
             return race.finished(walk.side(name, part, race.sign, between))
 
-        widest = self._widest(name) if bones is None else max(1, self._widest(name) // FEWER)
-        pieces = self.budget.over_queries(ask, index, len(mask), widest, self.region.dtype)
+        widest, times = (self._widest(name), RACING) if bones is None else (max(1, self._widest(name) // FEWER), 1)
+        pieces = self.budget.over_queries(ask, index, len(mask), widest, self.region.dtype, times)
         found = Interval(torch.cat([p.lower for p in pieces], 1), torch.cat([p.upper for p in pieces], 1))
         return _scattered(known, index.expand(len(mask), -1), found)
 
@@ -172,7 +177,9 @@ class LinearPass:
 
     def _sight(self, name: str) -> Sight | None:
         """The windows of a convolutional node, where the region is a box and they pay."""
-        return sight(self.graph, name) if self.region.norm in ("linf", "box") else None
+        if name not in self._sights:
+            self._sights[name] = sight(self.graph, name) if self.region.norm in ("linf", "box") else None
+        return self._sights[name]
 
     def _by_windows(self, seen: Sight, mask: Tensor) -> Interval:
         """Both ends of the neurons in the mask `(batch, *node)`, in its order."""
@@ -200,7 +207,7 @@ class LinearPass:
         """Made once for a node: both of its sides see the same windows."""
         name = seen.nodes[0].name
         if name not in self._walks:
-            most = self.budget.queries(1, seen.widest, self.region.dtype)
+            most = self.budget.queries(1, seen.widest, self.region.dtype, LATE)
             given = self.constants, self.relaxations, self.intervals
             self._walks = {name: PlacedBackward(self.graph, seen, self.region.box(), *given, most)}
         return self._walks[name]

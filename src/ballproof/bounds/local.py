@@ -7,14 +7,14 @@ dense walk holds 3,136.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import matters
+from ballproof.bounds.backward import matters, worth_asking
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
 from ballproof.operations.window import Cuts, Pair, Window
@@ -31,6 +31,8 @@ class Sight:
     nodes: tuple[Node, ...]
     windows: Mapping[str, Window]
     grid: Pair
+    checks: tuple[Node, ...]
+    """The nonlinear nodes before which it is worth asking whether a query is settled."""
 
     @cached_property
     def spilt(self) -> frozenset[str]:
@@ -53,17 +55,9 @@ class Sight:
     def widest(self) -> int:
         return max(w.count for w in self.windows.values())
 
-    @cached_property
-    def checks(self) -> tuple[Node, ...]:
-        """The nonlinear nodes before which it is worth asking whether a query is settled.
-
-        At the first one nothing new is known; behind the last one little work is left.
-        """
-        return tuple(n for n in self.nodes if isinstance(n.operation, Nonlinear))[1:-1]
-
     @property
     def ahead(self) -> int:
-        """The widest window up to the first of them."""
+        """The widest window up to the first check."""
         until = self.nodes.index(self.checks[0]) if self.checks else len(self.nodes)
         return max(self.windows[i].count for n in self.nodes[:until] for i in n.inputs if i in self.windows)
 
@@ -87,7 +81,21 @@ def sight(graph: Graph, name: str) -> Sight | None:
                 return None
             windows[parent] = joined
     seen, whole = sum(w.count for w in windows.values()), sum(torch.Size(graph.node[n].shape).numel() for n in windows)
-    return Sight(tuple(nodes), windows, (node.shape[1], node.shape[2])) if seen * PAYS <= whole else None
+    if seen * PAYS > whole:
+        return None
+    return Sight(tuple(_late(nodes)), windows, (node.shape[1], node.shape[2]), worth_asking(graph, nodes))
+
+
+def _late(nodes: list[Node]) -> Iterator[Node]:
+    """The nodes, each affine one as late as it may be: a shortcut's wide window is not made for who is settled before."""
+    waiting = list(nodes)
+    for node in [n for n in nodes if isinstance(n.operation, Nonlinear)]:
+        needed = {node.name}
+        for other in reversed(waiting[: waiting.index(node)]):
+            needed |= {other.name} if needed & set(other.inputs) else set()
+        yield from (n for n in waiting if n.name in needed)
+        waiting = [n for n in waiting if n.name not in needed]
+    yield from waiting
 
 
 def _before(node: Node, graph: Graph, window: Window) -> Window | None:
@@ -234,10 +242,10 @@ class LocalBackward:
                 low = up = low * self.sign
         self.low, self.up = self.low + low, self.up + up
 
-    def _cut(self, what: str, name: str, maps: Callable[[], Tensor]) -> Tensor:
+    def _cut(self, what: str, name: str, maps: Callable[[], Tensor], window: Window | None = None) -> Tensor:
         """The windows of some maps of a node at the queries' places, `(query, channels, *size)`."""
         if (what, name) not in self._kept:
-            self._kept[what, name] = Cuts.of(self.seen.windows[name], maps(), self.seen.grid)
+            self._kept[what, name] = Cuts.of(window or self.seen.windows[name], maps(), self.seen.grid)
         return self._kept[what, name].at(self.place)
 
     def _nonlinear(self, node: Node) -> None:
@@ -262,10 +270,14 @@ class LocalBackward:
         """The slope below, the slope above (None: the same), the offset above, the offset below (None for zeros)."""
         below, above = relaxation.lower, relaxation.upper
         slope = self._cut("below", node.name, lambda: below.slopes[0])
-        other = None if relaxation.parallel else self._cut("above", node.name, lambda: above.slopes[0])
+        other = None if relaxation.parallel else self._cut("above", node.name, lambda: self._second(node, relaxation))
         over = self._cut("over", node.name, lambda: above.offset) if self._matters("over", node, above.offset) else None
         under = self._cut("under", node.name, lambda: below.offset) if self._matters("under", node, below.offset) else None
         return slope, other, over, under
+
+    def _second(self, node: Node, relaxation: Relaxation) -> Tensor:
+        """What `_lines` gives for the slope above."""
+        return relaxation.upper.slopes[0]
 
     def _matters(self, what: str, node: Node, offset: Tensor) -> bool:
         if (what, node.name) not in self._nonzero:

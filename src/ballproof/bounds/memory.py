@@ -46,17 +46,20 @@ class Budget:
     def bytes(self) -> int:
         return (DEFAULT_BYTES if self.limit is None else self.limit) // _PARTS.get()
 
-    def queries(self, batch: int, widest: int, dtype: torch.dtype) -> int:
-        """How many queries of a batch fit at once; at least one."""
-        return max(1, min(self.bytes, CACHE_BYTES) // (LIVE_COPIES * max(1, batch) * widest * torch.finfo(dtype).bits // 8))
+    def queries(self, batch: int, widest: int, dtype: torch.dtype, times: int = 1) -> int:
+        """How many queries of a batch fit at once; at least one. times: how many times the cache's size they may take."""
+        room = min(self.bytes, times * CACHE_BYTES)
+        return max(1, room // (LIVE_COPIES * max(1, batch) * widest * torch.finfo(dtype).bits // 8))
 
     def examples(self, widest: int, dtype: torch.dtype, queries: int = 64) -> int:
         """How many examples fit at once if each is to have room for some queries; at least one."""
         return max(1, self.bytes // (LIVE_COPIES * queries * widest * torch.finfo(dtype).bits // 8))
 
-    def over_queries(self, ask: Callable[[Tensor], T], queries: Tensor, batch: int, widest: int, dtype: torch.dtype) -> list[T]:
+    def over_queries(
+        self, ask: Callable[[Tensor], T], queries: Tensor, batch: int, widest: int, dtype: torch.dtype, times: int = 1
+    ) -> list[T]:
         """`ask` on slices of axis 1 that fit; a slice for which the device has no memory is halved and asked again."""
-        chunk, start, answers = self.queries(batch, widest, dtype), 0, []
+        chunk, start, answers = self.queries(batch, widest, dtype, times), 0, []
         while start < queries.shape[1]:
             try:
                 answers.append(ask(queries[:, start : start + chunk]))

@@ -16,6 +16,8 @@ from ballproof.bounds.backward import differ_safely
 from ballproof.bounds.local import Coefficients, LocalBackward, Sight
 from ballproof.bounds.race import WORTH, with_side
 from ballproof.graph import Graph, Node
+from ballproof.operations import Affine
+from ballproof.operations.phases import Apart
 from ballproof.operations.scalar import Scalar
 from ballproof.problems.region import row_products
 from ballproof.values import Interval, Relaxation
@@ -102,9 +104,10 @@ class PlacedBackward(LocalBackward):
         asks: the operation that wants to know; a neuron that it gains nothing from is dropped on the way.
         """
         self.known, self.asks = known, asks
-        self._take(asked)
-        self._begin(self.place, self.channel, self.sign)
-        self._walk(0, checked=False)
+        with torch.inference_mode(not torch.is_grad_enabled()):  # 5 % faster
+            self._take(asked)
+            self._begin(self.place, self.channel, self.sign)
+            self._walk(0, checked=False)
         return self.known
 
     def _take(self, asked: Asked) -> None:
@@ -113,18 +116,21 @@ class PlacedBackward(LocalBackward):
         self.place, self.channel, self.sign = self.rows.place, each.channel, each.sign
 
     def _walk(self, first: int, checked: bool) -> None:
+        last = self.seen.nodes[-1]
         for number, node in enumerate(self.seen.nodes[first:], first):
             if node in self.seen.checks and not (checked and number == first):
                 left = self._left()
                 if left is not None:
                     self._apart(left, number)
                     return
+            if node is last and self._order(node) is not None:
+                break
             self._through(node)
-        self._note(self._concretise().lower)
+        self._note(self._on_way())
 
     def _left(self) -> Tensor | None:
         """Which of the neurons go on, after what is proven of them where they are now; None for all."""
-        self._note(self._on_way().lower)
+        self._note(self._on_way())
         open_ = self.asks.unsettled(self.known[self.asked.number])[0]
         return None if int(open_.sum()) > WORTH * len(open_) else open_.nonzero().flatten()
 
@@ -139,20 +145,38 @@ class PlacedBackward(LocalBackward):
         """Go on from a node with some of the neurons, so many at once as fit."""
         asked, rows, low, pending = self.asked, self.rows, self.low, self.pending
         left = left[asked.at(left).ordered()]
-        for part in torch.split(left, self.most):
+        for part in torch.split(left, self.most) if len(left) else ():
             self._take(asked.at(part))
             old = rows.row[part][self.rows.query]
             self.low = self.up = low[old]
             self.pending = {n: c if c.by_channel else c.map(lambda t, old=old: _taken(t, old)) for n, c in pending.items()}  # type: ignore[misc]
             self._walk(number, checked=True)
 
-    def _on_way(self) -> Interval:
-        """Proven ends of the rows where they are now, from the intervals of the nodes that are pending."""
-        low, up = self.low, self.up
+    def _on_way(self) -> Tensor:
+        """Proven lower values of the rows where they are now, from the intervals of the nodes that are pending."""
+        low = self.low
         for name in self.pending:
-            ends = self._taken_on(name, self.intervals[name])
-            low, up = low + ends.lower, up + ends.upper
-        return Interval(low, up)
+            node = self.graph.node[name]
+            order = self._order(node)
+            low = low + (self._taken_on(name, self.intervals[name]).lower if order is None else self._taken_behind(node, order))
+        return low
+
+    def _order(self, node: Node) -> Apart | None:
+        """The order in which the argument of a pending node is best met."""
+        if not isinstance(node.operation, Affine):
+            return None
+        return node.operation.apart(self.pending[node.name].lower, self.graph.arguments(node, self.constants))
+
+    def _taken_behind(self, node: Node, order: Apart) -> Tensor:
+        """The lower values of what is pending at a convolution, on the interval of its argument."""
+        box, (x, *weights) = self.intervals[node.inputs[0]], self.graph.arguments(node, self.constants)
+        assert x is None and isinstance(node.operation, Affine)
+        forward = node.operation.forward
+        coming = self._each(self._masked(node, self.pending[node.name])).lower.contiguous(memory_format=torch.channels_last)
+        middle = self._cut("middle", node.name, lambda: forward(box.center, *[w for w in weights if w is not None]))
+        window = order.window(self.seen.windows[node.name])
+        radius = self._cut("radius behind", node.name, lambda: order.maps(box.radius), window)
+        return self._dot(coming, middle) - self._dot(order.pull(coming).abs_(), radius)
 
     def _nonlinear(self, node: Node) -> None:
         coming = self._each(self.pending.pop(node.name)).lower
@@ -161,13 +185,18 @@ class PlacedBackward(LocalBackward):
         if above is None:
             pulled = self._times(coming, slope)
         elif self._differ(node):
-            pulled = self._plus(self._times(coming, slope), falling, above - slope)
+            pulled = self._plus(self._times(coming, slope), falling, above)
         else:
             pulled = self._plus(self._times(coming - falling, slope), falling, above)
         self.low = self.low if over is None else self.low + self._dot(falling, over)
         self.low = self.low if under is None else self.low + self._dot(coming - falling, under)
         parent = next(i for i in node.inputs if self.graph.node[i].varies)
         self._send(parent, Coefficients(pulled, None, by_channel=False))
+
+    def _second(self, node: Node, relaxation: Relaxation) -> Tensor:
+        """The slope above, or how much it is above the one below where that is not rounded too much."""
+        above = relaxation.upper.slopes[0]
+        return above - relaxation.lower.slopes[0] if self._differ(node) else above
 
     def _differ(self, node: Node) -> bool:
         if node.name not in self._safe:

@@ -24,6 +24,9 @@ from ballproof.values import Interval, Relaxation
 PAYS = 0.7
 """At most this share of the multiplications of the dense walk must be left."""
 
+ALIKE = 1.05
+"""How many times the smallest box the widest of all may reach: what is proven with it is looser by the root of that."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -83,6 +86,20 @@ class Foot:
         gram = (rows * radius.unsqueeze(1)) @ rows.transpose(1, 2)
         norms = gram.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
         return Foot(gram, norms, (rows @ center).squeeze(2), radius.sum(1, keepdim=True), sum(rows.shape[1:]))
+
+    @staticmethod
+    def at(form: Form, index: Tensor, box: Interval) -> Foot:
+        """That of some units `index (batch, n)`; boxes of nearly one size share the products of rows for the largest radius."""
+        radius = rowwise(box.radius)
+        widest = radius.amax(0, keepdim=True)
+        if len(form.rows) > 1 or len(radius) == 1 or bool(widest.sum() > ALIKE * radius.sum(1).min()):
+            return Foot.of(form.at(index).rows, box)
+        own = Foot.of(form.rows, Interval(-widest, widest))
+        units = own.gram.shape[1]
+        gram = own.gram[0].index_select(0, index.flatten()).reshape(*index.shape, units)
+        gram = gram.gather(2, index.unsqueeze(1).expand(-1, index.shape[1], -1))
+        middle = (rowwise(box.center) @ form.rows[0].T).gather(1, index)
+        return Foot(gram, own.norms[0][index], middle, own.total, own.terms)
 
     def lower(self, cotangent: Tensor) -> Tensor:
         """Proven lower values of the coefficients `(batch, query, unit)` on the layer's units without their constants.
@@ -155,7 +172,7 @@ class Skeleton:
             passed = columns[straight.index].transpose(1, 2)
             rows = torch.cat([passed @ (on.rows * slope), rows], 2)
             constant = constant + (passed @ (on.constant.unsqueeze(2) * slope)).squeeze(2)
-        foot = Foot.of(bends.form.rows, box) if self.foot is None else self.foot
+        foot = Foot.at(self.form, bent.index, box) if self.foot is None else self.foot
         return Skeleton(self.head, Form(rows, constant), (*self.bends, bends), weight.numel(), self.dense + self.own, foot)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ballproof.errors import UnsupportedError
+from ballproof.operations.phases import Apart
 from ballproof.operations.window import Window
 from ballproof.values import Interval, Relaxation
 
@@ -107,6 +108,13 @@ class Affine(Operation):
         Law: equals `pull_back`, cut to the window. Cells outside the map take part like any other.
         """
         raise NotImplementedError(f"{type(self).__name__} models no windows")
+
+    def apart(self, cotangent: Tensor, arguments: tuple[Tensor | None, ...]) -> Apart | None:
+        """Another order of the first argument in which windows are pulled back faster; None where there is none.
+
+        For windows `(n, *window)` of the output whose coefficients are only to be added up behind it.
+        """
+        return None
 
     def constant_term(self, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]) -> Tensor | None:
         """The forward at zero, `(1, *output)`; None when it is identically zero."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ballproof.operations import phases, taps
 from ballproof.operations.base import Affine, Argument, Role, Shape
+from ballproof.operations.phases import Apart
 from ballproof.operations.registry import register
 from ballproof.operations.window import Window
 from ballproof.values import Interval
@@ -108,6 +109,14 @@ class Convolution(Affine):
             return (phases.transposed(cotangent, weight, self.stride, (0, 0), whole), *rest)
         weight = weight.contiguous(memory_format=torch.channels_last)
         return (F.conv_transpose2d(cotangent, weight, None, self.stride, 0, 0, self.groups, self.dilation), *rest)
+
+    def apart(self, cotangent: Tensor, arguments: tuple[Tensor | None, ...]) -> Apart | None:
+        weight = arguments[1]
+        assert weight is not None
+        if self._by_matrix(cotangent, weight) or taps.pays(cotangent, weight, self.stride, self.groups):
+            return None
+        pays = phases.pays(cotangent, weight, self.stride, self.dilation, self.groups)
+        return Apart(weight, self.stride, self.padding) if pays else None
 
     def _by_matrix(self, cotangent: Tensor, weight: Tensor) -> bool:
         """Whether one matrix product is faster although most of its matrix is zero: libraries are slow for few channels."""
