@@ -378,6 +378,10 @@ def _dot(cotangent: Tensor, constant: Tensor) -> Tensor:
 
 def _on_box(cotangent: Tensor, box: Interval) -> Tensor:
     """The minimum of the queries over a box, `(batch, query)`."""
+    if len(cotangent) == len(box.lower):
+        rows, middle, width = (t.flatten(n) for t, n in ((cotangent, 2), (box.lower + box.upper, 1), (box.width, 1)))
+        reach = torch.bmm(width.unsqueeze(1), rows.abs().transpose(1, 2))
+        return torch.baddbmm(reach, middle.unsqueeze(1), rows.transpose(1, 2), beta=-0.5, alpha=0.5).squeeze(1)
     return _dot(cotangent, box.center) - _dot(cotangent.abs(), box.radius)
 
 
