@@ -68,10 +68,10 @@ class Convolution(Affine):
         sign, call = signs(weight, weight.ndim + 1), FORWARD[len(self.stride) - 1]
 
         def ends(x: Tensor) -> Tensor:
-            lower, upper = x
+            lower, upper = x.unbind()
             doubled = torch.cat([upper - lower, upper + lower], 1).contiguous(memory_format=order)
             found = call(doubled, both, shift, self.stride, self.padding, self.dilation, 2 * self.groups)
-            radius, center = found.unflatten(1, (2, -1)).unbind(1)
+            radius, center = found.chunk(2, 1)
             return turned(radius, center, sign)
 
         return ends

@@ -42,8 +42,8 @@ class Linear(Affine):
         shift = both_biases(bias, weight).unsqueeze(1)
 
         def ends(x: Tensor) -> Tensor:
-            lower, upper = x.flatten(1, -2)
-            radius, center = torch.baddbmm(shift, turned(lower, upper, sign), both)
+            lower, upper = (x if x.ndim == 3 else x.flatten(1, -2)).unbind()
+            radius, center = torch.baddbmm(shift, turned(lower, upper, sign), both).unbind()
             found = turned(radius, center, sign)
             return found if x.ndim == 3 else found.unflatten(1, x.shape[1:-1])
 

@@ -46,6 +46,15 @@ def number(name: str, value: float | Tensor, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
 
+def extremes(value: Tensor) -> tuple[float, float]:
+    """The least and the largest number, NaN where one is; (0, 0) of none."""
+    value = value.detach()
+    if value.numel() <= 1:
+        return (value.item(),) * 2 if value.numel() else (0, 0)
+    low, high = value.aminmax()
+    return low.item(), high.item()
+
+
 def radius(eps: float | Tensor, center: Tensor, per_pixel: bool, norm: str) -> Tensor:
     """eps as a tensor with all axes of `center (batch, *input)`, of which every one but the first may be 1.
 
@@ -54,11 +63,9 @@ def radius(eps: float | Tensor, center: Tensor, per_pixel: bool, norm: str) -> T
     (`per_pixel` alone) and broadcast to `(batch, *input)` as PyTorch does, from the right.
     """
     given = number("eps", eps, center)
-    right = (given.detach() >= 0) & (given.detach() < inf)
-    if not bool(right.all()):
-        raise InputError(
-            f"`eps` is {given.detach()[~right][0].item():g}, expected a finite number >= 0 in the units of the input"
-        )
+    low, high = extremes(given)
+    if not (low >= 0 and high < inf):
+        raise InputError(f"`eps` is {low if not low >= 0 else high:g}, expected a finite number >= 0 in the units of the input")
     batch, ones = len(center), (1,) * (center.ndim - 1)
     if given.ndim == 0 or tuple(given.shape) == (1,):
         return given.reshape(1, *ones).expand(batch, *ones)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ballproof.errors import InputError
-from ballproof.problems.checks import Index, rows
+from ballproof.problems.checks import Index, extremes, rows
 from ballproof.problems.property import Property
 
 
@@ -35,9 +35,9 @@ class Label:
         if classes < 2:
             raise InputError(f"labels need a network with 2 outputs or more, this has {classes}")
         y = self.labels
-        right = (y >= 0) & (y < classes)
-        if not bool(right.all()):
-            at = int((~right).nonzero()[0])
+        low, high = extremes(y)
+        if not 0 <= low <= high < classes:
+            at = int(((y < 0) | (y >= classes)).nonzero()[0])
             raise InputError(f"`labels` holds {int(y[at])} in example {at}, expected 0 to {classes - 1}")
         own, other = y.unsqueeze(1), torch.arange(classes - 1, device=y.device)
         margins = torch.zeros(len(y), classes - 1, classes, device=y.device)
