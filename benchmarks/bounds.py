@@ -5,7 +5,8 @@
 A case is a net, a method and one question: the nine margins of the predicted class for every input of the batch. Weights
 are as torch draws them and inputs uniform in [0, 1], both from seed 0, in float32; eps is in units of the input. Both
 libraries answer in one process, in turns, after one unmeasured turn each (it reads the net). `floor_seconds` is what the
-multiply-adds of `crown` (see bounds/floor.py) would take at the speed of a matrix product measured in the same run.
+multiply-adds of `crown` (see bounds/floor.py) would take at the speed of a matrix product measured in the same run. `interval`
+is asked of a snapshot of the net, as the peer's module is prepared too, and (`live`) of the module itself.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,7 +87,7 @@ def measure(name: str, method: str, asked: argparse.Namespace) -> dict[str, Any]
     row: dict[str, Any] = {"net": name, "method": method, "batch": case.batch, "eps": case.eps}
     works: dict[str, Work] = {"forward": lambda: net(x)} if method == "interval" else {}
     if asked.who != "peer" and (own := ASKED[method][0]) in METHODS:
-        works["ours"] = lambda: bp.margins(net, bp.Linf(x, case.eps), labels, method=own, memory=asked.memory)
+        works |= ours(net, x, labels, case.eps, own, asked.memory)
     if asked.who != "ours" and find_spec("auto_LiRPA"):
         works["peer"] = peer(net, x, labels, case.eps, method)
     row |= {"not_run": [who for who in ("ours", "peer") if who not in works], "start_mib": peak()}
@@ -101,6 +103,20 @@ def measure(name: str, method: str, asked: argparse.Namespace) -> dict[str, Any]
 def peak() -> float:
     """The most memory this process ever held, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def ours(net: nn.Module, x: Tensor, labels: Tensor, eps: float, method: str, memory: int | None) -> dict[str, Work]:
+    """Our question of the module, for `interval` also of a snapshot."""
+    live = partial(margins, net, x, labels, eps, method, memory)
+    return (
+        {"ours": partial(margins, bp.snapshot(net, x), *live.args[1:]), "live": live}
+        if method == "interval"
+        else {"ours": live}
+    )
+
+
+def margins(net: nn.Module | bp.Graph, x: Tensor, labels: Tensor, eps: float, method: str, memory: int | None) -> Tensor:
+    return bp.margins(net, bp.Linf(x, eps), labels, method=method, memory=memory)
 
 
 def peer(net: nn.Module, x: Tensor, labels: Tensor, eps: float, method: str) -> Work:
@@ -147,8 +163,9 @@ def timed(works: dict[str, Work], repeats: int) -> dict[str, Any]:
 def compared(told: dict[str, Any], answers: dict[str, Tensor]) -> dict[str, Any]:
     """Ratios of least seconds; margins ours minus the peer's, relative to the mean size of the margins: above 0 is tighter."""
     found: dict[str, Any] = {f"{who}_mean_margin": a.mean().item() for who, a in answers.items() if who != "forward"}
-    if "ours" in answers and "forward" in answers:
-        found["forwards"] = told["ours_seconds"] / told["forward_seconds"]
+    for who, name in (("ours", "forwards"), ("live", "live_forwards")):
+        if who in answers and "forward" in answers:
+            found[name] = told[f"{who}_seconds"] / told["forward_seconds"]
     if {"ours", "peer"} <= answers.keys():
         gain = (answers["ours"] - answers["peer"]) / answers["peer"].abs().mean()
         found |= {"gain_least": gain.min().item(), "gain_mean": gain.mean().item()}
@@ -188,6 +205,8 @@ COLUMNS = {
     "gain_least": ".1e",
     "gain_mean": ".1e",
     "forwards": ".2f",
+    "live_seconds": ".4f",
+    "live_forwards": ".2f",
     "floor_seconds": ".4f",
     "times_floor": ".1f",
     "ours_peak_mib": ".0f",

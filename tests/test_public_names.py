@@ -13,7 +13,7 @@ NAMES = """
 Ablation BIM Box Budget Gaussian Smoothed Uniform
  Dataset FGSM Graph InputError Interval L0 L1 L2 Linf PGD Problem Property SoundnessError UnsupportedError
 Verdict as_graph assert_robust attack ball bound certify classified_as linear_bounds linear_constraints load_data lower_bounds
-margins minimal_distance read_onnx read_vnnlib robust_loss verify verify_files
+margins minimal_distance read_onnx read_vnnlib robust_loss snapshot verify verify_files
 """.split()
 
 

@@ -45,6 +45,7 @@ PUBLIC = {
     "read_onnx": "ballproof.networks.onnx_file",
     "read_vnnlib": "ballproof.problems.vnnlib",
     "robust_loss": "ballproof.train",
+    "snapshot": "ballproof.networks",
     "verify": "ballproof.solve",
     "verify_files": "ballproof.solve.files",
 }

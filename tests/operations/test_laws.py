@@ -93,6 +93,24 @@ def test_sampled_points_lie_inside_the_interval(example: Example, width: float, 
 
 
 @EVERY
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_rule_for_given_constants_is_the_interval(example: Example, width: float, dtype: torch.dtype) -> None:
+    given = intervals(example, width, dtype=dtype)
+    boxes = [torch.stack([g.lower, g.upper]) for g in given if isinstance(g, Interval)]
+    kept = [b.clone() for b in boxes]
+    lower, upper = example.operation.rule(tuple(example.constants(dtype)))(*boxes)
+    found = example.operation.interval(*given)
+    for ours, theirs in ((lower, found.lower), (upper, found.upper)):
+        assert ours.shape == theirs.shape and bool(((ours - theirs).abs() <= TOLERANCE[dtype] * size(given, theirs)).all())
+    for arguments in points(given):
+        y = example.operation.forward(*arguments)
+        slack = TOLERANCE[dtype] * size(given, y)
+        assert bool((y >= lower - slack).all()) and bool((y <= upper + slack).all())
+    assert all(torch.equal(a, b) for a, b in zip(boxes, kept, strict=True))
+
+
+@EVERY
 def test_a_point_gives_a_point(example: Example) -> None:
     given = intervals(example, 0.0)
     found = example.operation.interval(*given)

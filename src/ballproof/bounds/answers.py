@@ -116,7 +116,7 @@ def _sdp_lower(graph: Graph, region: Region, method: SDPMethod, rows: Tensor, bu
 
 
 def elided(
-    graph: Graph, region: Region, rows: Tensor, intervals: dict[str, Interval], constants: Mapping[str, Tensor]
+    graph: Graph, region: Region, rows: Tensor, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]
 ) -> Tensor:
     """Queries answered from intervals: pulled back through the last affine nodes, then taken on each node's interval."""
     return Backward(graph, region, constants, {}).on_intervals(graph.output, rows, intervals)

@@ -212,10 +212,12 @@ class Backward:
             if isinstance(node.operation, Affine):
                 self._through_affine(node, node.operation, self.pending.pop(node.name))
             else:
-                total = total + _on_box(self.pending.pop(node.name).lower, intervals[node.name])
+                total = _added(total, _on_box(self.pending.pop(node.name).lower, intervals[node.name]))
         if self.graph.input in self.pending:
             total = total + self.region.minimum(self.pending.pop(self.graph.input).lower)
-        return total + self.offset_lower + cotangent.new_zeros(self.region.batch, cotangent.shape[1])
+        found = self.offset_lower + total
+        found = cotangent.new_zeros(()) if isinstance(found, float) else found
+        return found.expand(self.region.batch, cotangent.shape[1])
 
     def _through(self, node: Node, cotangents: Cotangents) -> None:
         if isinstance(node.operation, Affine):
@@ -236,7 +238,7 @@ class Backward:
     def _add_constant(self, cotangents: Cotangents, constant: Tensor | None) -> None:
         if constant is None:
             return
-        self.offset_lower = self.offset_lower + _dot(cotangents.lower, constant)
+        self.offset_lower = _added(self.offset_lower, _dot(cotangents.lower, constant))
         if cotangents.upper is not None:
             extra = _dot(cotangents.upper, constant)
             self.offset_upper = self.offset_upper + extra
@@ -387,8 +389,17 @@ def _dot(cotangent: Tensor, constant: Tensor) -> Tensor:
     return values @ rows[0].T if len(rows) == 1 else row_products(rows, values)
 
 
+def _added(total: Tensor | float, more: Tensor) -> Tensor:
+    """The sum of what was added before, the number 0 where that is nothing, and more."""
+    return more if isinstance(total, float) else total + more
+
+
 def _on_box(cotangent: Tensor, box: Interval) -> Tensor:
     """The minimum of the queries over a box, `(batch, query)`."""
+    if len(cotangent) == len(box.lower):
+        rows, middle, width = (t.flatten(n) for t, n in ((cotangent, 2), (box.lower + box.upper, 1), (box.width, 1)))
+        reach = torch.bmm(width.unsqueeze(1), rows.abs().transpose(1, 2))
+        return torch.baddbmm(reach, middle.unsqueeze(1), rows.transpose(1, 2), beta=-0.5, alpha=0.5).squeeze(1)
     return _dot(cotangent, box.center) - _dot(cotangent.abs(), box.radius)
 
 

@@ -17,6 +17,7 @@ from ballproof.errors import DomainError, InputError, SoundnessError
 from ballproof.graph import Graph
 from ballproof.networks import as_graph
 from ballproof.problems import Region, classified_as
+from ballproof.problems.checks import finite
 from ballproof.values import Interval, Line
 
 
@@ -54,13 +55,17 @@ def lower_bounds(
     coefficients: `(batch or 1, query, *output)`. Differentiable in the parameters for the methods in `TRAINABLE`.
     Raises `InputError` for another shape.
     """
-    graph, answer = as_graph(network, region), answer_of(method_named(method))
+    return _lower_bounds(as_graph(network, region), region, coefficients, method, memory)
+
+
+def _lower_bounds(graph: Graph, region: Region, coefficients: Tensor, method: str | Method, memory: int | None) -> Tensor:
+    answer, budget = answer_of(method_named(method)), Budget(memory)
     wanted = tuple(coefficients.shape[2:]) == tuple(graph.output_shape) and coefficients.ndim >= 2
     if not wanted or len(coefficients) not in (1, region.batch):
         told = f"`coefficients` has shape {tuple(coefficients.shape)}"
         raise InputError(f"{told}, expected (1 or {region.batch}, queries, {', '.join(map(str, graph.output_shape))})")
     coefficients = coefficients.to(device=region.device, dtype=region.dtype)
-    parts = [answer(graph, part, own, Budget(memory)) for part, own in _asked(graph, region, coefficients, Budget(memory))]
+    parts = [answer(graph, part, own, budget) for part, own in _asked(graph, region, coefficients, budget)]
     found = torch.cat(parts)
     _finite(found, graph, region)
     return found
@@ -76,8 +81,7 @@ def margins(
     graph = as_graph(network, region)
     if len(graph.output_shape) != 1:
         raise InputError(f"`network` gives outputs of shape {graph.output_shape}, expected (classes,) for `labels`")
-    wanted = classified_as(labels).property(graph.output_shape[0])
-    return lower_bounds(graph, region, wanted.coefficients, method, memory)
+    return _lower_bounds(graph, region, classified_as(labels).margins(graph.output_shape[0]), method, memory)
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,7 @@ def _split(graph: Graph, region: Region, budget: Budget) -> list[Region]:
     """The region in parts whose examples fit the memory budget together; whole under autograd, which keeps all anyway."""
     if torch.is_grad_enabled() and any(v.requires_grad for v in graph.values.values()):
         return [region]
-    widest = max(int(torch.Size(n.shape).numel()) for n in graph.nodes if n.varies)
-    size = budget.examples(widest, region.dtype)
+    size = budget.examples(graph.widest, region.dtype)
     if region.batch <= size:
         return [region]
     return [region[start : start + size] for start in range(0, region.batch, size)]
@@ -145,7 +148,7 @@ def _split(graph: Graph, region: Region, budget: Budget) -> list[Region]:
 
 def _finite(found: Tensor, graph: Graph, region: Region) -> None:
     """Raises where a bound is NaN or infinite, naming the first node at which numbers stop being finite."""
-    if bool(torch.isfinite(found).all()):
+    if finite(found):
         return
     with torch.no_grad():
         for name, interval in interval_pass(graph, region.box()).items():

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ballproof.errors import DomainError
-from ballproof.graph import Graph, Node
+from ballproof.graph import Graph, Node, Snapshot
 from ballproof.operations import Affine, Role
 from ballproof.operations.base import Argument
 from ballproof.values import Interval
 
 
-def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] | None = None) -> dict[str, Interval]:
+@dataclass(frozen=True)
+class Ends(Mapping[str, Interval]):
+    """Intervals by the names of their nodes, held as ends in one tensor, `(2, batch, *node)`."""
+
+    known: Mapping[str, Tensor]
+
+    def __getitem__(self, name: str) -> Interval:
+        return Interval(*self.known[name].unbind())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+
+def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] | None = None) -> Mapping[str, Interval]:
     """Encloses every varying node on the box `(batch, *input)`. Differentiable. Price: two forward passes."""
+    if constants is None and isinstance(graph, Snapshot):
+        return _prepared_pass(graph, box, len(graph.steps))
     constants = graph.constants() if constants is None else constants
     known = {graph.input: box}
     for node in graph.varying:
@@ -24,14 +43,29 @@ def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] |
     return known
 
 
-def bends_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor]) -> dict[str, Interval]:
+def bends_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor]) -> Mapping[str, Interval]:
     """The interval pass up to the last nonlinear node, as far as queries meet it that are pulled back through affine nodes."""
-    known, nodes = {graph.input: box}, list(graph.varying)
-    while nodes and isinstance(nodes[-1].operation, Affine):
-        nodes.pop()
-    for node in nodes:
+    count = len(graph.varying)
+    while count and isinstance(graph.varying[count - 1].operation, Affine):
+        count -= 1
+    if isinstance(graph, Snapshot):
+        return _prepared_pass(graph, box, count)
+    known = {graph.input: box}
+    for node in graph.varying[:count]:
         known[node.name] = step(graph, node, known, constants)
     return known
+
+
+def _prepared_pass(graph: Snapshot, box: Interval, count: int) -> Ends:
+    """The first so many nodes, by rules with the weights built in."""
+    graph.constants()  # refuses weights that were written to
+    known = {graph.input: torch.stack([box.lower, box.upper])}
+    for step in graph.steps[:count]:
+        try:
+            known[step.node.name] = step.rule(*[known[i] for i in step.varying])
+        except DomainError as error:
+            raise _told(error, step.node) from None
+    return Ends(known)
 
 
 def step(graph: Graph, node: Node, known: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> Interval:

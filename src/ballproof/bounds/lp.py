@@ -71,7 +71,7 @@ def lp_intervals(graph: Graph, region: Region, method: LPMethod, budget: Budget)
     if method.intermediate == "lp":
         return lp_all_intervals(graph, region, budget)
     if method.intermediate == "interval":
-        return interval_pass(graph, region.box())
+        return dict(interval_pass(graph, region.box()))
     settings = METHODS[method.intermediate]
     assert isinstance(settings, LinearMethod)
     state = LinearPass(graph, region, settings, budget).run()

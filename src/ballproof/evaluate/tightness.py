@@ -36,7 +36,7 @@ def tightness(
     region = ball(settings.norm, part.inputs, settings.eps, settings.clip)
     with evaluating(network), torch.no_grad():
         graph = as_graph(network, region)
-        proven = {"interval": interval_pass(graph, region.box())}
+        proven = {"interval": dict(interval_pass(graph, region.box()))}
         name, lines = _lines(settings)
         if lines is not None:
             proven[name] = LinearPass(graph, region, lines, Budget(settings.memory)).run().intervals

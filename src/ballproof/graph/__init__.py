@@ -3,5 +3,6 @@
 from ballproof.graph.builder import GraphBuilder
 from ballproof.graph.graph import Graph
 from ballproof.graph.node import Node
+from ballproof.graph.snapshot import Snapshot
 
-__all__ = ["Graph", "GraphBuilder", "Node"]
+__all__ = ["Graph", "GraphBuilder", "Node", "Snapshot"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 
 import torch
 from torch import Tensor
@@ -37,6 +38,11 @@ class Graph:
     def varying(self) -> tuple[Node, ...]:
         """The computed nodes that depend on the input, in order."""
         return tuple(n for n in self.nodes if n.varies and n.operation is not None)
+
+    @cached_property
+    def widest(self) -> int:
+        """The most numbers that one example has at a node."""
+        return max(prod(n.shape) for n in self.nodes if n.varies)
 
     @property
     def input_shape(self) -> Shape:
@@ -86,7 +92,10 @@ class Graph:
             raise InputError(f"no node `{name}`; the nodes are: {', '.join(n.name for n in self.varying)}")
         needed = set(self._upstream(name)) | {self.input}
         nodes = tuple(n for n in self.nodes if n.name in needed)
-        return replace(self, nodes=nodes, output=name, values={k: v for k, v in self.values.items() if k in needed})
+        return replace(self, nodes=nodes, output=name, values=self._some(needed))
+
+    def _some(self, needed: set[str]) -> Mapping[str, Tensor]:
+        return {k: v for k, v in self.values.items() if k in needed}
 
     def _upstream(self, name: str) -> Iterator[str]:
         seen, stack = set(), [name]

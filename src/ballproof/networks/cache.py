@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ballproof.errors import InputError
-from ballproof.graph import Graph
+from ballproof.graph import Graph, Snapshot
 from ballproof.networks.fingerprint import Fingerprint
 from ballproof.networks.module import Reading, read
 
@@ -54,6 +54,15 @@ def as_graph(network: nn.Module | Graph, example: Tensor | Region) -> Graph:
     return entries[key].reading.graph
 
 
+def snapshot(network: nn.Module | Graph, example: Tensor | Region) -> Snapshot:
+    """The network as it is now, for inputs like `example`, with its own weights: later changes of the module do not reach it.
+
+    Everything that takes a network takes it. Many questions about weights that no longer change are answered faster: nothing
+    has to be compared with the module, and what follows from the weights alone is computed once. See `Snapshot`.
+    """
+    return Snapshot.of(as_graph(network, example))
+
+
 def readings_of(network: nn.Module | Graph) -> Readings:
     """What was read of a module so far, to be sent along with it to another process; see `remember`."""
     return {} if isinstance(network, Graph) else {key: entry.reading for key, entry in _CACHE.get(network, {}).items()}
@@ -88,10 +97,10 @@ def _fitting(graph: Graph, example: Tensor) -> Graph:
             f"the inputs have shape {tuple(example.shape)}, the network takes "
             f"({', '.join(['batch', *map(str, graph.input_shape)])})"
         )
-    floats = [v for v in graph.values.values() if v.is_floating_point()]
-    if floats and (floats[0].dtype, floats[0].device) != (example.dtype, example.device):
+    first = next((v for v in graph.values.values() if v.is_floating_point()), example)
+    if (first.dtype, first.device) != (example.dtype, example.device):
         raise InputError(
-            f"the inputs are {example.dtype} on {example.device}, the network {floats[0].dtype} on {floats[0].device}; "
+            f"the inputs are {example.dtype} on {example.device}, the network {first.dtype} on {first.device}; "
             "convert it with `graph.to(device, dtype)`"
         )
     return graph

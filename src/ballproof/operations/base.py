@@ -8,6 +8,7 @@ an argument that varies and a `Tensor` for a constant.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from enum import Enum
 from typing import ClassVar, Literal
 
@@ -22,6 +23,8 @@ from ballproof.values import Interval, Relaxation
 Argument = Interval | Tensor
 Shape = tuple[int, ...]
 Slope = Literal["parallel", "adaptive"] | tuple[Tensor, ...]
+Rule = Callable[..., Tensor]
+"""Ends of each argument that varies, `(2, batch, *argument)`, the lower ones first -> those of the output."""
 
 
 class Role(Enum):
@@ -57,6 +60,19 @@ class Operation(ABC):
     def interval(self, *inputs: Argument) -> Interval:
         """Encloses `forward` on the intervals. Law: sampled points lie inside; point intervals give a point."""
 
+    def rule(self, arguments: tuple[Tensor | None, ...]) -> Rule:
+        """`interval` for constants that never change, on ends in one tensor; what follows from them alone is computed once.
+
+        arguments: the constants, None where an argument varies. Law: equals `interval`, up to rounding.
+        """
+
+        def ends(*varying: Tensor) -> Tensor:
+            boxes = iter(varying)
+            found = self.interval(*(Interval(*next(boxes)) if a is None else a for a in arguments))
+            return torch.stack([found.lower, found.upper])
+
+        return ends
+
     def only_first(self, varies: tuple[bool, ...], what: str) -> None:
         """Refuse varying parameters: every argument but the first must be a constant."""
         if any(varies[1:]):
@@ -78,6 +94,17 @@ class Affine(Operation):
         lower = self.forward(*(i.lower if isinstance(i, Interval) else i for i in inputs))
         upper = self.forward(*(i.upper if isinstance(i, Interval) else i for i in inputs))
         return Interval(lower, upper)
+
+    def rule(self, arguments: tuple[Tensor | None, ...]) -> Rule:
+        if not self.nonnegative:
+            return super().rule(arguments)
+
+        def ends(*varying: Tensor) -> Tensor:
+            flat = iter(varying)
+            found: Tensor = self.forward(*(next(flat).flatten(0, 1) if a is None else a for a in arguments))
+            return found.reshape(2, -1, *found.shape[1:])
+
+        return ends
 
     def pull_back(
         self, cotangent: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]

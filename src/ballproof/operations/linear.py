@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ballproof.operations.base import Affine, Argument, Role, Shape
+from ballproof.operations.base import Affine, Argument, Role, Rule, Shape
+from ballproof.operations.pairs import both_biases, both_weights, signs, turned
 from ballproof.operations.registry import register
 from ballproof.values import Interval
 
@@ -31,6 +33,21 @@ class Linear(Affine):
         center = F.linear(x.lower + half, weight, *bias)  # type: ignore[arg-type]
         radius = F.linear(half, weight.abs())
         return Interval(center - radius, center + radius)
+
+    def rule(self, arguments: tuple[Tensor | None, ...]) -> Rule:
+        _, weight, *bias = arguments
+        assert weight is not None
+        sign = signs(weight, 3)
+        both = both_weights(weight).transpose(1, 2).contiguous()
+        shift = both_biases(bias, weight).unsqueeze(1)
+
+        def ends(x: Tensor) -> Tensor:
+            lower, upper = (x if x.ndim == 3 else x.flatten(1, -2)).unbind()
+            radius, center = torch.baddbmm(shift, turned(lower, upper, sign), both).unbind()
+            found = turned(radius, center, sign)
+            return found if x.ndim == 3 else found.unflatten(1, x.shape[1:-1])
+
+        return ends
 
     def pull_back(
         self, cotangent: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]

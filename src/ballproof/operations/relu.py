@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ballproof.operations.base import Argument, Slope
+from ballproof.operations.base import Argument, Rule, Slope
 from ballproof.operations.registry import register
 from ballproof.operations.scalar import Scalar, split
 from ballproof.values import Interval, Line, Relaxation
@@ -53,6 +53,9 @@ class Relu(Scalar):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return inputs[0].relu()
+
+    def rule(self, arguments: tuple[Tensor | None, ...]) -> Rule:
+        return torch.relu
 
     def derivative(self, x: Tensor, *constants: Tensor) -> Tensor:
         return (x >= 0).to(x.dtype)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ballproof.operations.base import Affine, Shape
+from ballproof.operations.base import Affine, Rule, Shape
 from ballproof.operations.registry import register
 
 
@@ -22,6 +22,9 @@ class Reshape(Affine):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return inputs[0].reshape(inputs[0].shape[0], *self.shape)
+
+    def rule(self, arguments: tuple[Tensor | None, ...]) -> Rule:
+        return lambda x: x.reshape(2, -1, *self.shape)
 
     def pull_back(
         self, cotangent: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]

@@ -32,6 +32,8 @@ class Centered(Region):
         floating("center", self.center)
         object.__setattr__(self, "eps", radius(self.eps, self.center, self.per_pixel, type(self).__name__))
         object.__setattr__(self, "clip", valid_range(self.clip, self.center))
+        if self.clip is None:
+            return
         moved = self.cut(self.center.detach())
         if not torch.equal(moved, self.center):
             object.__setattr__(self, "center", torch.where(moved == self.center, self.center, moved))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,6 +17,12 @@ SLACK = 1e-6
 """How far a center may lie outside the valid range and still be taken as rounded out of it."""
 
 
+def finite(value: Tensor) -> bool:
+    """Whether no number is NaN or infinite. One sum shows it, unless that overflows."""
+    value = value.detach()
+    return isfinite(value.sum().item()) or bool(torch.isfinite(value).all())
+
+
 def floating(name: str, value: object) -> Tensor:
     """`value`, if it is a floating tensor with a batch axis and without NaN or infinities."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -23,8 +30,8 @@ def floating(name: str, value: object) -> Tensor:
         raise InputError(f"`{name}` is {kind}, expected a floating tensor (batch, ...); call .float() on it")
     if value.ndim < 2:
         raise InputError(f"`{name}` has shape {tuple(value.shape)}, expected (batch, *input); add a batch axis")
-    bad = ~torch.isfinite(value.detach()).flatten(1).all(1)
-    if bool(bad.any()):
+    if not finite(value):
+        bad = ~torch.isfinite(value.detach()).flatten(1).all(1)
         raise InputError(f"`{name}` is NaN or infinite in example {int(bad.nonzero()[0])}, expected finite numbers")
     return value
 
@@ -39,6 +46,15 @@ def number(name: str, value: float | Tensor, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
 
+def extremes(value: Tensor) -> tuple[float, float]:
+    """The least and the largest number, NaN where one is; (0, 0) of none."""
+    value = value.detach()
+    if value.numel() <= 1:
+        return (value.item(),) * 2 if value.numel() else (0, 0)
+    low, high = value.aminmax()
+    return low.item(), high.item()
+
+
 def radius(eps: float | Tensor, center: Tensor, per_pixel: bool, norm: str) -> Tensor:
     """eps as a tensor with all axes of `center (batch, *input)`, of which every one but the first may be 1.
 
@@ -47,9 +63,9 @@ def radius(eps: float | Tensor, center: Tensor, per_pixel: bool, norm: str) -> T
     (`per_pixel` alone) and broadcast to `(batch, *input)` as PyTorch does, from the right.
     """
     given = number("eps", eps, center)
-    wrong = given.detach()[~(torch.isfinite(given.detach()) & (given.detach() >= 0))]
-    if wrong.numel():
-        raise InputError(f"`eps` is {wrong[0].item():g}, expected a finite number >= 0 in the units of the input")
+    low, high = extremes(given)
+    if not (low >= 0 and high < inf):
+        raise InputError(f"`eps` is {low if not low >= 0 else high:g}, expected a finite number >= 0 in the units of the input")
     batch, ones = len(center), (1,) * (center.ndim - 1)
     if given.ndim == 0 or tuple(given.shape) == (1,):
         return given.reshape(1, *ones).expand(batch, *ones)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ballproof.errors import InputError
-from ballproof.problems.checks import Index, rows
+from ballproof.problems.checks import Index, extremes, rows
 from ballproof.problems.property import Property
 
 
@@ -26,19 +26,23 @@ class Label:
         return self if len(self.labels) == 1 else Label(self.labels[index])
 
     def property(self, classes: int) -> Property:
-        """As margins c = e_y - e_j, one group for each wrong class j in order; float32 holds them exactly."""
+        """The margins, one group for each wrong class in order."""
+        margins = self.margins(classes)
+        return Property(margins, margins.new_zeros(1, classes - 1), tuple(range(classes - 1)))
+
+    def margins(self, classes: int) -> Tensor:
+        """c = e_y - e_j for each wrong class j in order, `(batch, classes - 1, classes)`; float32 holds them exactly."""
         if classes < 2:
             raise InputError(f"labels need a network with 2 outputs or more, this has {classes}")
         y = self.labels
-        bad = ((y < 0) | (y >= classes)).nonzero().flatten()
-        if bad.numel():
-            at = int(bad[0])
+        low, high = extremes(y)
+        if not 0 <= low <= high < classes:
+            at = int(((y < 0) | (y >= classes)).nonzero()[0])
             raise InputError(f"`labels` holds {int(y[at])} in example {at}, expected 0 to {classes - 1}")
-        other = torch.arange(classes - 1, device=y.device).expand(len(y), -1)
-        other = other + (other >= y.unsqueeze(1))
-        eye = torch.eye(classes, device=y.device)
-        margins = eye[y].unsqueeze(1) - eye[other]
-        return Property(margins, margins.new_zeros(1, classes - 1), tuple(range(classes - 1)))
+        own, other = y.unsqueeze(1), torch.arange(classes - 1, device=y.device)
+        margins = torch.zeros(len(y), classes - 1, classes, device=y.device)
+        margins.scatter_(2, (other + (other >= own)).unsqueeze(2), -1.0)
+        return margins.scatter_(2, own.unsqueeze(2).expand(-1, classes - 1, 1), 1.0)
 
 
 def classified_as(labels: int | Tensor | list[int]) -> Label:

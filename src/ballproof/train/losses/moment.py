@@ -51,7 +51,7 @@ class Moment:
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Interval bounds of every node on the region; shared by losses and regularisers."""
-        return interval_pass(self.graph, self.region.box())
+        return dict(interval_pass(self.graph, self.region.box()))
 
     @cached_property
     def rows(self) -> Tensor:
