@@ -20,6 +20,9 @@ from typing import Any, NoReturn
 PATIENCE = 0.6, 0.03
 """Seconds after its limit, or that share of it if more, at which the child is ended: a contract of 1 s or 5 % is kept."""
 
+LOOK = 0.1
+"""Seconds of one wait: a signal that comes just before a wait is handled after it."""
+
 NO_MEMORY = 75
 """The exit code of a child that found no memory to go on with; `sysexits.h` calls it a temporary failure."""
 
@@ -58,9 +61,10 @@ def _watch(child: int, line: int) -> NoReturn:
     """What stops this process stops the child; an interrupt at a terminal comes to both by itself."""
     signal.signal(signal.SIGTERM, lambda n, _: os.kill(child, n))
     signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else lambda n, _: os.kill(child, n))
+    _speaks(line, float("inf"))
     told = os.read(line, 2**16)
     asked: dict[str, Any] = json.loads(told) if told else {}
-    late = bool(asked) and not select.select([line], [], [], max(0.0, asked["end"] - time.monotonic()))[0]
+    late = bool(asked) and not _speaks(line, asked["end"])
     if late:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
@@ -72,6 +76,14 @@ def _watch(child: int, line: int) -> NoReturn:
     if -code in DEADLY:
         _end(asked, "unknown", f"memory, or a fault of a library: {signal.Signals(-code).name} ended the search")
     os._exit(code if code >= 0 else 128 - code)
+
+
+def _speaks(line: int, end: float) -> bool:
+    """Whether something comes, or the child goes, before this time. Signals are handled between short waits."""
+    while (left := end - time.monotonic()) > 0:
+        if select.select([line], [], [], min(left, LOOK))[0]:
+            return True
+    return False
 
 
 def _end(asked: dict[str, Any], result: str, reason: str) -> NoReturn:
