@@ -65,10 +65,8 @@ def patience(engine: str, asked: Question) -> float:
 
 
 def excusable(engine: str, asked: Question) -> bool:
-    """Neurons of smooth functions are cut without an end; boxes of inputs too, where rows are violated only together."""
-    together = len(set(asked.asked.groups)) < len(asked.asked.groups)
-    boxes = engine == "inputs" or (engine == "auto" and not isinstance(asked.region, L1))
-    return (engine == "neurons" and asked.tiny.smooth) or (boxes and together)
+    """Neurons of smooth functions are cut without an end."""
+    return engine == "neurons" and asked.tiny.smooth
 
 
 def excused(engine: str, asked: Question, verdict: Verdict) -> bool:

@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
 
+from ballproof.cli.watched import NO_MEMORY, watched
+
 BEFORE: ContextVar[float] = ContextVar("before", default=0.0)
 """Seconds that the process ran before the command began; 0 where a command is called inside another program."""
 
@@ -17,11 +19,17 @@ BEFORE: ContextVar[float] = ContextVar("before", default=0.0)
 def entry() -> NoReturn:
     """What the shell calls."""
     BEFORE.set(age())
-    from ballproof.cli import main
-
-    code = main()
     if sys.argv[1:2] != ["verify"]:
-        sys.exit(code)
+        from ballproof.cli import main
+
+        sys.exit(main())
+    watched()
+    try:
+        from ballproof.cli import main
+
+        code = main()
+    except (MemoryError, SystemError):  # the latter where there is no memory for an exception either
+        os._exit(NO_MEMORY)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from ballproof.cli.common import Json, OutIfAny, Threads, reported, tell, use_threads
 from ballproof.cli.progress import waiting
 from ballproof.cli.start import BEFORE
+from ballproof.cli.watched import tell_limit
 from ballproof.errors import of_memory
 from ballproof.spread.hand_process import limit_memory
 
@@ -61,6 +62,8 @@ def verify(
         Run.refuse_taken(out)
     if memory:
         limit_memory(memory * 2**20)
+    if certificate is None and out is None:
+        tell_limit(timeout - (time.monotonic() - start), timeout, results)
     with waiting("verify", timeout):
         found, text, proof = _found(
             network, specification, lambda: timeout - (time.monotonic() - start), engine, threads, certificate

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ballproof.bounds.alpha import of_examples, optimised
 from ballproof.bounds.interval import step
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
-from ballproof.bounds.methods import LinearMethod
+from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.graph import Graph
 from ballproof.operations import Nonlinear
 from ballproof.operations.power import Power
@@ -18,6 +19,8 @@ from ballproof.operations.product import Product
 from ballproof.problems import Box
 from ballproof.solve.clock import Answer, Clock, Task
 from ballproof.solve.falsify import Walk, falsify
+from ballproof.solve.mixing import by_planes, by_points
+from ballproof.solve.trials import Trial
 from ballproof.values import Interval
 
 NARROWEST_BATCH, WIDEST_BATCH = 64, 4096
@@ -45,6 +48,17 @@ than 20,000 boxes take a third fewer than with 0.1."""
 ROUNDS = 2
 """How often the lines clip a box; what a further round gains is hardly ever worth it."""
 
+SLOPES = AlphaMethod(steps=6, stop=0.0)
+"""Of boxes that stay open in a long search. Where the worst margin is taken on a whole surface of kinks, lines of least area
+leave open all boxes that meet it, however small they are; the right slopes close them."""
+
+LATE = 1024
+"""Boxes of a search after which slopes are optimised for those that stay open."""
+
+LEAST_SLOPED, LEAST_MIXED, MOST_PAUSE = 0.9, 0.1, 256
+"""Optimised slopes, and mixtures of rows, that close a smaller share of the boxes that are left open without them are not
+tried in the next rounds, up to so many. Slopes cost six times a round: where they close 7 in 10, halving is still cheaper."""
+
 
 class BoxPass(LinearPass):
     """Lines on many boxes, each within a box whose intervals are known: what is settled there is settled here."""
@@ -65,21 +79,25 @@ class BoxPass(LinearPass):
 
 @dataclass
 class Boxes:
-    """Boxes to be decided, `(n, inputs)`, with the intervals of inner nodes that their parents left, the worst margin proven
-    `(n,)`, and which groups of the property are open, `(n, groups)`."""
+    """Boxes to be decided, `(n, inputs)`, with the intervals of inner nodes that their parents left.
+
+    worst: the worst margin proven, `(n,)`. open: which groups of the property are, `(n, groups)`. mix: two mixtures of each
+    group's rows, `(n, 2, rows)`, with a sum of 1 in each group.
+    """
 
     lower: Tensor
     upper: Tensor
     known: dict[str, Interval]
     worst: Tensor
     open: Tensor
+    mix: Tensor
 
     def __len__(self) -> int:
         return len(self.lower)
 
     def __getitem__(self, index: Tensor | slice) -> Boxes:
         known = {k: v[index] for k, v in self.known.items()}
-        return Boxes(self.lower[index], self.upper[index], known, self.worst[index], self.open[index])
+        return Boxes(self.lower[index], self.upper[index], known, self.worst[index], self.open[index], self.mix[index])
 
     @staticmethod
     def joined(parts: list[Boxes]) -> Boxes:
@@ -88,7 +106,7 @@ class Boxes:
             for k in parts[0].known
         }
         cat = lambda name: torch.cat([getattr(p, name) for p in parts])  # noqa: E731
-        return Boxes(cat("lower"), cat("upper"), known, cat("worst"), cat("open"))
+        return Boxes(cat("lower"), cat("upper"), known, cat("worst"), cat("open"), cat("mix"))
 
 
 @dataclass
@@ -105,6 +123,20 @@ class Planes:
         return Planes(self.slope[index], self.offset[index], self.least[index], self.groups)
 
 
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """What is asked of boxes: of `rows (boxes or 1, rows, *output)`, query k is row `at[k]` plus `offsets (boxes or 1, query)`.
+
+    groups: of each query. asked: the rows of the property that come first; the mixtures are behind them.
+    """
+
+    rows: Tensor
+    at: Tensor
+    offsets: Tensor
+    groups: Tensor
+    asked: Tensor
+
+
 class InputSplitting:
     """The search on one task whose region is a box."""
 
@@ -117,11 +149,15 @@ class InputSplitting:
         self.kept = [i for n in self.graph.varying if isinstance(n.operation, Nonlinear) for i in n.inputs]
         self.kept = [k for k in dict.fromkeys(self.kept) if self.graph.node[k].varies and k != self.graph.input]
         self.leaves, self.size = 0, 4 * NARROWEST_BATCH
+        self.sloping, self.mixing = Trial(LEAST_SLOPED, MOST_PAUSE), Trial(LEAST_MIXED, MOST_PAUSE, waiting=3)
         self.floor = FLOOR_CURVED if any(isinstance(n.operation, (Power, Product)) for n in self.graph.varying) else FLOOR
         box = task.region.box()
         worst = torch.full((box.lower.shape[0],), -torch.inf, dtype=box.lower.dtype)
         every = torch.ones(len(worst), len(names), dtype=torch.bool, device=worst.device)
-        self.stack = [Boxes(box.lower.flatten(1), box.upper.flatten(1), {}, worst, every)]
+        sizes = self.groups.bincount()
+        self.together = sizes > 1
+        mix = (1.0 / sizes.to(worst.dtype))[self.groups].expand(len(worst), 2, -1)
+        self.stack = [Boxes(box.lower.flatten(1), box.upper.flatten(1), {}, worst, every, mix)]
 
     def run(self, clock: Clock | None = None) -> Answer:
         """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
@@ -162,22 +198,81 @@ class InputSplitting:
         shape = self.graph.input_shape
         box = Box(boxes.lower.reshape(-1, *shape), boxes.upper.reshape(-1, *shape))
         state = BoxPass(self.graph, box, boxes.known).run()
-        asked = boxes.open.any(0)[self.groups].nonzero().flatten()
-        rows, at = self.row[asked].unique(return_inverse=True)
-        pulled = state.backward.pulled(self.graph.output, self.rows[rows].unsqueeze(0), both=False)
-        count = (len(boxes), len(rows), boxes.lower.shape[1])
-        slope = box.lower.new_zeros(count) if pulled is None else pulled.lower.flatten(2).expand(count)
-        offset = (box.lower.new_zeros(count[:2]) + state.backward.offset_lower)[:, at] + self.property.offsets[:, asked].to(
-            slope
-        )
-        planes = Planes(slope[:, at], offset, offset, self.groups[asked])
+        queries = self._queries(boxes, self.mixing.due())
+        planes = self._planes(boxes, state, queries)
         planes.least = _least(planes, boxes.lower, boxes.upper)
-        best = _largest(planes.least, planes.groups, boxes.open.shape[1])
+        best = self._sloped(boxes, state, queries, self._best(boxes, planes, len(queries.asked)))
         open_ = boxes.open & ~(best > 0)
         worst = best.masked_fill(~open_, torch.inf).amin(1)
         keep = open_.any(1).nonzero().flatten()
-        boxes = Boxes(boxes.lower, boxes.upper, {k: state.intervals[k] for k in self.kept}, worst, open_)
-        return boxes[keep], planes[keep]
+        boxes = Boxes(boxes.lower, boxes.upper, {k: state.intervals[k] for k in self.kept}, worst, open_, boxes.mix)
+        return self._remixed(boxes[keep], planes[keep]), planes[keep]
+
+    def _best(self, boxes: Boxes, planes: Planes, rows: int) -> Tensor:
+        """The best bound `(boxes, group)` by the planes, of which the first belong to rows and the others to mixtures."""
+        count = boxes.open.shape[1]
+        best = alone = _largest(planes.least[:, :rows], planes.groups[:rows], count)
+        if rows < len(planes.groups):
+            best = _largest(planes.least, planes.groups, count)
+            given, left = (int((boxes.open & ~(b > 0)).any(1).sum()) for b in (alone, best))
+            self.mixing.told(given - left, given)
+        return best
+
+    def _queries(self, boxes: Boxes, mixing: bool) -> Queries:
+        """The rows of the groups that are open in some of the boxes, and behind them two mixtures of each group's rows."""
+        open_ = boxes.open.any(0)
+        asked, mixed = open_[self.groups].nonzero().flatten(), (open_ & self.together & mixing).nonzero().flatten()
+        rows, at = self.row[asked].unique(return_inverse=True)
+        ends, rows = self.property.offsets[:, asked].to(boxes.lower), self.rows[rows].unsqueeze(0)
+        if len(mixed):
+            mixed = mixed.repeat_interleave(2)
+            share = boxes.mix.repeat(1, len(mixed) // 2, 1) * (self.groups == mixed.unsqueeze(1)).to(boxes.mix)
+            at = torch.cat([at, rows.shape[1] + torch.arange(len(mixed), device=at.device)])
+            own = torch.tensordot(share, self.rows[self.row], 1)
+            rows = torch.cat([rows.expand(len(boxes), *rows.shape[1:]), own], 1)
+            ends = torch.cat([ends.expand(len(boxes), -1), share @ self.property.offsets[0].to(share)], 1)
+        return Queries(rows, at, ends, torch.cat([self.groups[asked], mixed]), asked)
+
+    def _planes(self, boxes: Boxes, state: BoxPass, queries: Queries) -> Planes:
+        pulled = state.backward.pulled(self.graph.output, queries.rows, both=False)
+        count = (len(boxes), queries.rows.shape[1], boxes.lower.shape[1])
+        slope = boxes.lower.new_zeros(count) if pulled is None else pulled.lower.flatten(2).expand(count)
+        offset = (boxes.lower.new_zeros(count[:2]) + state.backward.offset_lower)[:, queries.at] + queries.offsets
+        return Planes(slope[:, queries.at], offset, offset, queries.groups)
+
+    def _sloped(self, boxes: Boxes, state: BoxPass, queries: Queries, best: Tensor) -> Tensor:
+        """The bounds `(boxes, group)`, better ones where slopes are optimised for the boxes that these leave open."""
+        open_ = (boxes.open & ~(best > 0)).any(1)
+        if self.leaves < LATE or not bool(open_.any()) or not self.sloping.due():
+            return best
+        rows, offsets = (t if len(t) == 1 else t[open_] for t in (queries.rows, queries.offsets))
+        values = optimised(of_examples(state, open_), self.graph.output, rows, SLOPES)[:, queries.at] + offsets
+        best = best.clone()
+        best[open_] = torch.maximum(best[open_], _largest(values, queries.groups, best.shape[1]))
+        given, left = int(open_.sum()), int((boxes.open & ~(best > 0)).any(1).sum())
+        self.sloping.told(given - left, given)
+        return best
+
+    def _remixed(self, boxes: Boxes, planes: Planes) -> Boxes:
+        """The boxes with weights by their planes, and by what the rows are in the middle and where those are least.
+
+        Only for a next round with mixtures: the weights of others would be old by then.
+        """
+        if self.mixing.waiting > 1:
+            return boxes
+        mix = boxes.mix.clone()
+        for group in (boxes.open.any(0) & self.together).nonzero().flatten().tolist():
+            own = (self.groups == group).nonzero().flatten()
+            given = (planes.groups == group).nonzero().flatten()
+            slope, offset = planes.slope[:, given], planes.offset[:, given]
+            share = by_planes(slope, offset, boxes.lower, boxes.upper)
+            old = (share[:, len(own) :].unsqueeze(2) * boxes.mix[:, : len(given) - len(own), own]).sum(1)
+            mix[:, 0, own] = share[:, : len(own)] + old
+            corners = torch.where(slope >= 0, boxes.lower.unsqueeze(1), boxes.upper.unsqueeze(1))
+            points = torch.cat([corners, (boxes.lower + boxes.upper).unsqueeze(1) / 2], 1)
+            values = self.property.values(self.graph(points.reshape(-1, *self.graph.input_shape)))
+            mix[:, 1, own] = by_points(values[:, own].unflatten(0, points.shape[:2]))
+        return replace(boxes, mix=mix)
 
     def _searched(self, boxes: Boxes, planes: Planes) -> Tensor | None:
         """The middle of each box, and the corner that its worst open query points to."""

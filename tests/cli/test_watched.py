@@ -1,0 +1,60 @@
+"""A command that hangs or dies still ends at its limit with a result."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BEGIN = """
+import ctypes, os, sys, time
+sys.argv.append("--json")
+from pathlib import Path
+from ballproof.cli.watched import NO_MEMORY, tell_limit, watched
+watched()
+"""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no child processes of this kind")
+
+
+def ran(body: str) -> tuple[int, list[str], float]:
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", BEGIN + body], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout.splitlines(), time.monotonic() - start
+
+
+def test_a_step_that_lets_nothing_else_run_is_ended_at_the_limit(tmp_path: Path) -> None:
+    """Holding the interpreter's lock, it can be interrupted by no thread and no handler of its own process."""
+    results = tmp_path / "results.txt"
+    code, said, seconds = ran(f"tell_limit(0.2, 1.0, Path({str(results)!r})); ctypes.PyDLL(None).sleep(100)")
+    assert code == 0 and said[0] == "timeout" and json.loads(said[-1])["result"] == "timeout"
+    assert results.read_text() == "timeout\n"
+    assert seconds < 50
+
+
+@pytest.mark.parametrize(
+    "body", ["os.abort()", "os._exit(NO_MEMORY)", "os.kill(os.getpid(), 9)", "tell_limit(9, 9, None); os.abort()"]
+)
+def test_a_process_that_dies_is_unknown(body: str) -> None:
+    code, said, _ = ran(body)
+    assert code == 0 and said[0] == "unknown" and json.loads(said[-1])["reason"].startswith("memory")
+
+
+@pytest.mark.parametrize("code", [0, 2, 3])
+def test_what_ends_by_itself_ends_so(code: int) -> None:
+    assert ran(f"tell_limit(60, 60, None); print('mine', flush=True); os._exit({code})")[:2] == (code, ["mine"])
+
+
+def test_signals_reach_the_child() -> None:
+    body = "import signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(7)); print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", BEGIN + body], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 7
