@@ -160,3 +160,28 @@ def test_float32_agrees_with_float64(method: str) -> None:
     rounded = bound(net.float(), Linf(x.float(), 0.1), method)
     assert torch.allclose(exact.lower.float(), rounded.lower, rtol=1e-4, atol=1e-5)
     assert torch.allclose(exact.upper.float(), rounded.upper, rtol=1e-4, atol=1e-5)
+
+
+class Summed(nn.Module):
+    """A rectifier of one number that has no axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(torch.relu(self.first(x)).sum(1) - 0.5)
+        return torch.stack([x, -x], 1)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "zonotope", "alpha", "alpha-all", "lp"])
+def test_a_number_without_axes_is_bounded_as_one_of_many(method: str) -> None:
+    torch.manual_seed(0)
+    net, x, labels = Summed().double(), torch.rand(3, 4, dtype=torch.float64), torch.tensor([0, 1, 0])
+    many = margins(net, Linf(x, 0.1), labels, method=method)
+    alone = torch.cat([margins(net, Linf(x[i : i + 1], 0.1), labels[i : i + 1], method=method) for i in range(3)])
+    points = x + 0.1 * (2 * torch.rand(1000, 3, 4, dtype=torch.float64) - 1)
+    values = net(points.flatten(0, 1)).reshape(1000, 3, 2)
+    reached = (values[..., 0] - values[..., 1]) * (1 - 2 * labels)
+    assert torch.allclose(many, alone, atol=1e-9)
+    assert bool((many.flatten() <= reached.amin(0)).all()) and bool((reached.amin(0) - many.flatten() < 2).all())

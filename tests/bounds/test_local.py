@@ -46,6 +46,19 @@ class Strided(nn.Module):
         return torch.relu(self.last(x)).sum((2, 3))
 
 
+class AroundTheFirst(nn.Module):
+    """The input goes to a strided layer and past it by a short way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead, self.short = nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.Conv2d(2, 5, 1, stride=4)
+        self.second, self.last = nn.Conv2d(4, 5, 3, stride=2, padding=1), nn.Conv2d(5, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.short(x) + self.second(torch.relu(self.ahead(x))))
+        return torch.relu(self.last(x)).sum((2, 3))
+
+
 class Doubled(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -120,17 +133,20 @@ def test_windows_of_branches_are_equal_to_the_dense_walk(monkeypatch: pytest.Mon
         assert torch.allclose(relaxation.lower.slopes[0], other.lower.slopes[0], atol=1e-10)
 
 
-def test_windows_of_strided_branches_are_equal_to_the_dense_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "behind"), [(Strided, {"ahead", "short"}), (AroundTheFirst, {"short"})])
+def test_windows_of_strided_branches_are_equal_to_the_dense_walk(
+    kind: type[nn.Module], behind: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(1)
-    net, x = Strided().double(), torch.rand(2, 2, 45, 44, dtype=torch.float64)
+    net, x = kind().double(), torch.rand(2, 2, 45, 44, dtype=torch.float64)
     graph, region, settings = as_graph(net, x), Linf(x, 0.02, clip=(0, 1)), METHODS["crown"]
     assert isinstance(settings, LinearMethod)
     met: list[str] = []
-    behind = PlacedBackward._taken_behind
-    monkeypatch.setattr(PlacedBackward, "_taken_behind", lambda self, node, o: met.append(node.name) or behind(self, node, o))
+    taken = PlacedBackward._taken_behind
+    monkeypatch.setattr(PlacedBackward, "_taken_behind", lambda self, node, o: met.append(node.name) or taken(self, node, o))
     with torch.no_grad():
         windows = LinearPass(graph, region, settings).run()
-        assert {"ahead", "short"} <= set(met)
+        assert behind <= set(met)
         monkeypatch.setattr(LinearPass, "_sight", lambda self, name: None)
         dense = LinearPass(graph, region, settings).run()
     for name, relaxation in windows.relaxations.items():

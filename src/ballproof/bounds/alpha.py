@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from ballproof.bounds.ascent import FreeBackward, FreeWindows, climb, some
+from ballproof.bounds.backward import rowwise
 from ballproof.bounds.free import Free, opened, whole
 from ballproof.bounds.interval import arguments
-from ballproof.bounds.linear import LinearPass, chosen, rowwise
+from ballproof.bounds.linear import LinearPass, chosen
 from ballproof.bounds.local import Sight
 from ballproof.bounds.memory import LIVE_COPIES, Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod

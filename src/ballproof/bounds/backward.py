@@ -394,12 +394,17 @@ def _added(total: Tensor | float, more: Tensor) -> Tensor:
     return more if isinstance(total, float) else total + more
 
 
+def rowwise(value: Tensor) -> Tensor:
+    """`(batch, *node)` as `(batch, coordinates)`, for nodes of one number without axes too."""
+    return value.reshape(len(value), value.shape[1:].numel())
+
+
 def _on_box(cotangent: Tensor, box: Interval) -> Tensor:
     """The minimum of the queries over a box, `(batch, query)`."""
     if len(cotangent) == len(box.lower):
-        rows, middle, width = (t.flatten(n) for t, n in ((cotangent, 2), (box.lower + box.upper, 1), (box.width, 1)))
-        reach = torch.bmm(width.unsqueeze(1), rows.abs().transpose(1, 2))
-        return torch.baddbmm(reach, middle.unsqueeze(1), rows.transpose(1, 2), beta=-0.5, alpha=0.5).squeeze(1)
+        rows = cotangent.reshape(*cotangent.shape[:2], cotangent.shape[2:].numel()).transpose(1, 2)
+        middle, width = (rowwise(t).unsqueeze(1) for t in (box.lower + box.upper, box.width))
+        return torch.baddbmm(torch.bmm(width, rows.abs()), middle, rows, beta=-0.5, alpha=0.5).squeeze(1)
     return _dot(cotangent, box.center) - _dot(cotangent.abs(), box.radius)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from ballproof.bounds.backward import rowwise
 from ballproof.bounds.program import Array, Program, joined
 from ballproof.graph import Graph, Node
 from ballproof.operations import Affine
@@ -75,7 +76,7 @@ class Composition:
     def _columns(self, name: str, coming: Tensor) -> tuple[Places, Places, Array]:
         """Row, column and value of the coefficients that meet variables."""
         own = self.written[name]
-        dense: Array = coming.flatten(1)[:, own.places].numpy()
+        dense: Array = rowwise(coming)[:, own.places].numpy()
         row, place = np.nonzero(dense)
         return row, place + own.first, dense[row, place]
 
@@ -84,14 +85,14 @@ class Composition:
         own = self.written[node.name]
         if own.slope is None or own.offset is None:
             return [], np.zeros(len(coming))
-        added = (coming.flatten(1) @ own.offset.flatten()).numpy()
+        added = (rowwise(coming) @ own.offset.flatten()).numpy()
         return [(self.argument(node), coming * own.slope)], added
 
     def _affine(self, node: Node, coming: Tensor) -> tuple[Passed, Array]:
         assert isinstance(node.operation, Affine)
         given, shapes = self.graph.arguments(node, self.constants), self.graph.shapes(node)
         term = node.operation.constant_term(given, shapes)
-        added = np.zeros(len(coming)) if term is None else (coming.flatten(1) @ term.to(coming).flatten()).numpy()
+        added = np.zeros(len(coming)) if term is None else (rowwise(coming) @ term.to(coming).flatten()).numpy()
         pulled = node.operation.pull_back(coming, given, shapes)
         return [(i, p) for i, p in zip(node.inputs, pulled, strict=True) if p is not None], added
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import Backward
+from ballproof.bounds.backward import Backward, rowwise
 from ballproof.bounds.interval import arguments, exact_on_boxes, placed, step
 from ballproof.bounds.local import LocalBackward, Sight, sight
 from ballproof.bounds.memory import Budget
@@ -232,11 +232,6 @@ def _scattered(known: Interval, index: Tensor, ends: Interval) -> Interval:
     """Intervals `(batch, *node)` with new ends `(batch, query)` at the flat places `index (batch, query)`."""
     lower = rowwise(known.lower).scatter(1, index, ends.lower).reshape(known.lower.shape)
     return Interval(lower, rowwise(known.upper).scatter(1, index, ends.upper).reshape(lower.shape))
-
-
-def rowwise(value: Tensor) -> Tensor:
-    """`(batch, *node)` as `(batch, coordinates)`, for nodes of one number without axes too."""
-    return value.reshape(len(value), -1)
 
 
 def chosen(mask: Tensor) -> Tensor:

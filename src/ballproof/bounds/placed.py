@@ -123,8 +123,8 @@ class PlacedBackward(LocalBackward):
                 if left is not None:
                     self._apart(left, number)
                     return
-            if node is last and self._order(node) is not None:
-                break
+            if node is last and len(self.pending) == 1 and self._order(node) is not None:
+                break  # one that meets the input alone is as tight there as behind it
             self._through(node)
         self._note(self._on_way())
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import Lines
+from ballproof.bounds.backward import Lines, rowwise
 from ballproof.bounds.race import Race
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
@@ -205,10 +205,6 @@ def _kinds(lines: Lines, first: bool) -> tuple[_Units, _Units]:
     for part, straight in ((lines.above, lines.slope), (lines.over, none), (lines.under, none)):
         bent = bent if part is None else bent | (rowwise(part) != rowwise(straight))
     return (_Units.where(bent | on) if first else _Units.where(bent)), _Units.where(on & ~bent)
-
-
-def rowwise(value: Tensor) -> Tensor:
-    return value.reshape(len(value), -1)
 
 
 class Skeletons:
