@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +228,31 @@ def test_a_time_limit_is_a_number_of_seconds(tmp_path: Path) -> None:
     for wrong in ("--time-limit", "--time-limit=", "--time-limit=-1", "--time-limit=nan", "--time-limit=1e9"):
         assert main([*files, wrong]) == 2
     assert main([*files, "--time-limit=1", "--time-limit=2"]) == 2
+
+
+@pytest.mark.parametrize("fractions", [False, True])
+def test_a_root_stays_one_behind_a_sum(tmp_path: Path, fractions: bool) -> None:
+    """Batch normalization by 1 / sqrt(2), with what it is for 2^100 taken off, by so little too much that y is below 0."""
+    near, size = Fraction(math.isqrt(2**400 * 2), 2**200), 2**100
+    true, rest = size * Fraction(math.isqrt(2**999), 2**500), (size / near + size * Fraction(math.isqrt(2**999), 2**500)) / 2
+    names: list[float] = []
+    while abs(rest) > (size / near - true) / 8:
+        names.append(-float(np.float32(float(rest))))
+        rest += Fraction(names[-1])
+    assert true + Fraction(size, 2**500) + sum(map(Fraction, names)) < 0
+    shared = {"s": [1.0], "b": [0.0], "m": [0.0], "v": [2.0]} | {f"c{i}": [[c]] for i, c in enumerate(names)}
+    nodes = [helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], ["a0"], epsilon=0.0)]
+    nodes += [helper.make_node("Add", [f"a{i}", f"c{i}"], [f"a{i + 1}"]) for i in range(len(names) - 1)]
+    nodes += [helper.make_node("Add", [f"a{len(names) - 1}", f"c{len(names) - 1}"], ["y"])]
+    net = write_nodes(tmp_path / "net.onnx", nodes, (1, 1), {k: np.array(v, np.float32) for k, v in shared.items()})
+    asked = claim(tmp_path / "p.vnnlib", str(size), "(<= Y_0 0)")
+    with pytest.raises(RefusedError):
+        check(proof(tmp_path / "c.gz", net, asked, "p 0"), net, asked, False, fractions)
+
+
+def test_a_property_that_multiplies_out_to_too_many_rows_is_refused(tmp_path: Path) -> None:
+    ends = "".join(f"(assert (<= X_0 {i}))" for i in range(1000))
+    cases = "(or" + " (<= Y_0 0)" * 50_000 + ")"
+    (tmp_path / "p.vnnlib").write_text(f"(declare-const X_0 Real)(declare-const Y_0 Real){ends}(assert {cases})")
+    with pytest.raises(NotModelledError, match="50000 cases have more than"):
+        read_cases(tmp_path / "p.vnnlib")

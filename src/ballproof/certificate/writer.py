@@ -73,7 +73,7 @@ def write_certificate(path: Path, network: Path, property_: Path, timeout: float
     """
     start = time.monotonic()
     net = read_network(network)
-    cases, digest = read_cases(property_)
+    cases, digest, _ = read_cases(property_)
     found = roots(cases, net)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "network": net.sha256, "property": digest}
     header |= {"roots": len(found), "semantics": "deployed" if deployed else "real"}

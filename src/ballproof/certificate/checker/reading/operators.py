@@ -142,7 +142,7 @@ class Sums(Movements):
         """The matrix product before a bias and the bias as one node."""
         node, shape = self.nodes[value.node], value.index.shape
         fits = value.index.size == node.size and np.broadcast_shapes(shape, bias.shape) == shape
-        if node.kind != "affine" or not node.steps or not fits or node.burden.any() or node.peak > 1:
+        if node.kind != "affine" or not node.steps or not fits or node.burden.any() or node.peak > 1 or node.rooted:
             return None
         flat = np.zeros(node.size)
         flat[value.index] = bias

@@ -38,7 +38,7 @@ class Problem:
 
 def read_problem(network: Path, property_: Path) -> Problem:
     """Raises `NotModelledError` for what this checker has no rule for."""
-    return Problem(read_network(network), *read_cases(property_), bool(re.search(rb"[<>](?!=)", unpacked(property_))))
+    return Problem(read_network(network), *read_cases(property_))
 
 
 def read_point(path: Path, count: int) -> Array:

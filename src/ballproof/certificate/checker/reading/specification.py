@@ -21,7 +21,7 @@ from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedEr
 from ballproof.certificate.checker.network import Network, Question, Root
 from ballproof.certificate.checker.reading.content import unpacked
 
-MOST_CASES = 100_000
+MOST_CASES, MOST_ROWS = 100_000, 2**24
 MOST_WEIGHT = 2**1000
 TOKEN = re.compile(r"[()]|[^\s()]+")
 VARIABLE = re.compile(r"[XY]_(0|[1-9][0-9]{0,8})")
@@ -42,11 +42,11 @@ class Case:
     outputs: int
 
 
-def read_cases(path: Path) -> tuple[list[Case], str]:
-    """The cases of a file whose union is the violation, and the file's SHA-256 (of its unpacked content)."""
+def read_cases(path: Path) -> tuple[list[Case], str, bool]:
+    """The cases of a file whose union is the violation, the SHA-256 of its unpacked content, and whether a `<` or `>` is in it."""
     content = unpacked(path)
     try:
-        return _read(content), hashlib.sha256(content).hexdigest()
+        return _read(content), hashlib.sha256(content).hexdigest(), bool(re.search(rb"[<>](?!=)", content))
     except (ValueError, IndexError, KeyError, TypeError, RecursionError, ArithmeticError, MemoryError) as error:
         raise NotModelledError(f"this property: {type(error).__name__}: {str(error)[:200]}") from error
 
@@ -102,6 +102,8 @@ def multiplied(parts: list[list[tuple[Row, ...]]]) -> list[tuple[Row, ...]]:
     """An AND of ORs of ANDs as an OR of ANDs."""
     if (count := math.prod(map(len, parts))) > MOST_CASES:
         raise NotModelledError(f"a property of {count} cases")
+    if count * sum(max(map(len, part), default=0) for part in parts) > MOST_ROWS:
+        raise NotModelledError(f"a property whose {count} cases have more than {MOST_ROWS} rows together")
     return [tuple(row for rows in chosen for row in rows) for chosen in product(*parts)]
 
 
