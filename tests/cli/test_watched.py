@@ -16,7 +16,7 @@ BEGIN = """
 import ctypes, os, sys, time
 sys.argv.append("--json")
 from pathlib import Path
-from ballproof.cli.watched import NO_MEMORY, tell_limit, watched
+from ballproof.cli.watched import NO_MEMORY, patience, tell_done, tell_limit, watched
 watched()
 """
 
@@ -32,14 +32,14 @@ def ran(body: str) -> tuple[int, list[str], float]:
 def test_a_step_that_lets_nothing_else_run_is_ended_at_the_limit(tmp_path: Path) -> None:
     """Holding the interpreter's lock, it can be interrupted by no thread and no handler of its own process."""
     results = tmp_path / "results.txt"
-    code, said, seconds = ran(f"tell_limit(0.2, 1.0, Path({str(results)!r})); ctypes.PyDLL(None).sleep(100)")
+    code, said, seconds = ran(f"tell_limit(patience(0.2, 1.0), Path({str(results)!r})); ctypes.PyDLL(None).sleep(100)")
     assert code == 0 and said[0] == "timeout" and json.loads(said[-1])["result"] == "timeout"
     assert results.read_text() == "timeout\n"
     assert seconds < 50
 
 
 @pytest.mark.parametrize(
-    "body", ["os.abort()", "os._exit(NO_MEMORY)", "os.kill(os.getpid(), 9)", "tell_limit(9, 9, None); os.abort()"]
+    "body", ["os.abort()", "os._exit(NO_MEMORY)", "os.kill(os.getpid(), 9)", "tell_limit(patience(9, 9), None); os.abort()"]
 )
 def test_a_process_that_dies_is_unknown(body: str) -> None:
     code, said, _ = ran(body)
@@ -48,7 +48,7 @@ def test_a_process_that_dies_is_unknown(body: str) -> None:
 
 @pytest.mark.parametrize("code", [0, 2, 3])
 def test_what_ends_by_itself_ends_so(code: int) -> None:
-    assert ran(f"tell_limit(60, 60, None); print('mine', flush=True); os._exit({code})")[:2] == (code, ["mine"])
+    assert ran(f"tell_limit(patience(60, 60), None); print('mine', flush=True); os._exit({code})")[:2] == (code, ["mine"])
 
 
 def test_signals_reach_the_child() -> None:
@@ -58,3 +58,20 @@ def test_signals_reach_the_child() -> None:
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 7
+
+
+@pytest.mark.parametrize("then", ["os.abort()", "os.kill(os.getpid(), 9)", "time.sleep(100)", "os._exit(0)"])
+@pytest.mark.parametrize("end", ["patience(0.1, 0.1)", "None"])
+def test_a_result_that_is_told_stands(then: str, end: str, tmp_path: Path) -> None:
+    """Whatever a library does while the process leaves."""
+    results = tmp_path / "results.txt"
+    told = f"path = Path({str(results)!r}); tell_limit({end}, path); path.write_text('sat'); print('sat'); tell_done(); {then}"
+    code, said, seconds = ran(told)
+    assert (code, said, results.read_text()) == (0, ["sat"], "sat")
+    assert seconds < 50
+
+
+def test_a_process_without_an_end_that_dies_is_unknown_in_the_file_too(tmp_path: Path) -> None:
+    results = tmp_path / "results.txt"
+    assert ran(f"tell_limit(None, Path({str(results)!r})); os.abort()")[1][0] == "unknown"
+    assert results.read_text() == "unknown\n"

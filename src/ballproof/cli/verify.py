@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ballproof.cli.common import Json, OutIfAny, Threads, reported, tell, use_threads
 from ballproof.cli.progress import waiting
 from ballproof.cli.start import BEFORE
-from ballproof.cli.watched import tell_limit
+from ballproof.cli.watched import patience, tell_done, tell_limit
 from ballproof.errors import of_memory
 from ballproof.spread.hand_process import limit_memory
 
@@ -62,8 +62,8 @@ def verify(
         Run.refuse_taken(out)
     if memory:
         limit_memory(memory * 2**20)
-    if certificate is None and out is None:
-        tell_limit(timeout - (time.monotonic() - start), timeout, results)
+    bare = certificate is None and out is None  # else a proof or a run may still be written behind the limit
+    tell_limit(patience(timeout - (time.monotonic() - start), timeout) if bare else None, results)
     with waiting("verify", timeout):
         found, text, proof = _found(
             network, specification, lambda: timeout - (time.monotonic() - start), engine, threads, certificate
@@ -94,6 +94,7 @@ def verify(
     lines += [f"; {proof}"] if proof else []
     lines += [f"; report: {told['report']}"] if out is not None else []
     tell(json, told, lines)
+    tell_done()
 
 
 def _found(

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 PATIENCE = 0.6, 0.03
@@ -31,6 +32,9 @@ LOADER = 127
 
 DEADLY = signal.SIGABRT, signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS
 """How libraries and systems end a process that wants too much."""
+
+DONE, LEAVING = "done", 5.0
+"""What the child says when its result is told, and the seconds that it may take to leave then."""
 
 LINE: ContextVar[int] = ContextVar("line", default=-1)
 """Where the child tells its limit; -1 in a process that nobody watches."""
@@ -50,25 +54,46 @@ def watched() -> None:
     _die_with(parent)
 
 
-def tell_limit(left: float, limit: float, results: Path | None) -> None:
-    """That this process is over in so many seconds of its whole limit, and the file that wants a result too."""
+def tell_limit(end: float | None, results: Path | None) -> None:
+    """When this process must be over (`time.monotonic`; None: no such time), and the file that wants a result too."""
+    _say(json.dumps({"end": end, "results": str(results) if results else None}))
+
+
+def patience(left: float, limit: float) -> float:
+    """The time at which a process is ended that has so many seconds left of its whole limit."""
+    return time.monotonic() + left + max(PATIENCE[0], PATIENCE[1] * limit)
+
+
+def tell_done() -> None:
+    """That the result is told: whatever happens from now on, it stands."""
+    sys.stdout.flush()
+    _say(DONE)
+
+
+def _say(message: str) -> None:
     if LINE.get() >= 0:
-        end = time.monotonic() + left + max(PATIENCE[0], PATIENCE[1] * limit)
-        os.write(LINE.get(), json.dumps({"end": end, "results": str(results) if results else None}).encode())
+        os.write(LINE.get(), f"{message}\n".encode())
 
 
 def _watch(child: int, line: int) -> NoReturn:
     """What stops this process stops the child; an interrupt at a terminal comes to both by itself."""
-    signal.signal(signal.SIGTERM, lambda n, _: os.kill(child, n))
-    signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else lambda n, _: os.kill(child, n))
-    _speaks(line, float("inf"))
-    told = os.read(line, 2**16)
-    asked: dict[str, Any] = json.loads(told) if told else {}
-    late = bool(asked) and not _speaks(line, asked["end"])
-    if late:
+
+    def pass_on(number: int, _: FrameType | None) -> None:
         with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else pass_on)
+    first, _, rest = (_heard(line, None) or "").partition("\n")
+    asked: dict[str, Any] = json.loads(first) if first else {}
+    more = rest or _heard(line, asked.get("end"))
+    done = more is not None and more.strip() == DONE
+    late = more is None or (done and _heard(line, time.monotonic() + LEAVING) is None)
+    if late:
+        pass_on(signal.SIGKILL, None)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if done:
+        os._exit(max(code, 0))
     if late and code == -signal.SIGKILL:
         _end(asked, "timeout", "time: the limit came in the midst of a step that does not end")
     if code in (NO_MEMORY, LOADER):
@@ -78,22 +103,22 @@ def _watch(child: int, line: int) -> NoReturn:
     os._exit(code if code >= 0 else 128 - code)
 
 
-def _speaks(line: int, end: float) -> bool:
-    """Whether something comes, or the child goes, before this time. Signals are handled between short waits."""
-    while (left := end - time.monotonic()) > 0:
+def _heard(line: int, end: float | None) -> str | None:
+    """What the child says before this time, nothing if it goes; None if neither. Signals are handled between short waits."""
+    while (left := LOOK if end is None else end - time.monotonic()) > 0:
         if select.select([line], [], [], min(left, LOOK))[0]:
-            return True
-    return False
+            return os.read(line, 2**16).decode()
+    return None
 
 
 def _end(asked: dict[str, Any], result: str, reason: str) -> NoReturn:
     """Tell a result that the child has not told."""
-    if asked.get("results"):
-        Path(asked["results"]).write_text(f"{result}\n")
     print(f"{result}\n; {reason}")
     if "--json" in sys.argv:
         print(json.dumps({"result": result, "reason": reason, "counterexample": None, "certificate": None}))
     sys.stdout.flush()
+    if asked.get("results"):
+        Path(asked["results"]).write_text(f"{result}\n")
     os._exit(0)
 
 
