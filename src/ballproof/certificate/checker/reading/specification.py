@@ -43,7 +43,7 @@ class Case:
 
 
 def read_cases(path: Path) -> tuple[list[Case], str, bool]:
-    """The cases of a file whose union is the violation, the SHA-256 of its unpacked content, and whether a `<` or `>` is in it."""
+    """The cases of a file whose union is the violation, the SHA-256 of its unpacked content, whether it holds `<` or `>`."""
     content = unpacked(path)
     try:
         return _read(content), hashlib.sha256(content).hexdigest(), bool(re.search(rb"[<>](?!=)", content))
