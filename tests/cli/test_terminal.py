@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cyclopts import App
+from rich.console import Console
 
 from ballproof.cli import app, main
 from ballproof.cli.doctor import doctor, missing_extras
@@ -36,7 +37,7 @@ COMMANDS = list(commands(app))
 
 
 def helped(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(app, "console", Console(width=100))  # the library keeps the first one, whatever its width
     said = io.StringIO()
     with redirect_stdout(said):
         assert main([*command, "--help"]) == 0
