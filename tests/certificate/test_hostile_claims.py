@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from ballproof.certificate.check import main
-from ballproof.certificate.checker import neurons, tree
+from ballproof.certificate.checker import lines as reader
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check
 from ballproof.certificate.checker.neurons import Cells
@@ -216,8 +216,7 @@ def test_open_boxes_and_cells_are_bounded_in_number_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, reason: str
 ) -> None:
     """Each takes hundreds of bytes, however few numbers it holds: a thousandth of the limit is reached after 1,000."""
-    for module in (tree, neurons):
-        monkeypatch.setattr(module, "MOST_OPEN", module.MOST_OPEN // 1000)
+    monkeypatch.setattr(reader, "MOST_OPEN", reader.MOST_OPEN // 1000)
     many = "".join(lines.format(k) for k in range(2000))
     with pytest.raises(RefusedError, match=reason):
         check(*hostile(tmp_path, many if "s" in lines else f"g 0\na 0\n{many}"))

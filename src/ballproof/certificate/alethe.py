@@ -195,7 +195,7 @@ class Proof:
             return {names((self.bends.index(place), unit))[1]: Fraction(1)}
         found = [{"": Fraction(node.bias[unit])}]
         for part in node.parts:
-            row = part.rows(np.array([unit]))[0]
+            row = part.pulled(np.eye(1, node.size, unit, part.weight.dtype))[0]
             found += [times(self.expression(part.source, int(i)), Fraction(row[i])) for i in np.flatnonzero(row)]
         return self.walks.setdefault((place, unit), added(found))
 

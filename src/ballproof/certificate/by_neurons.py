@@ -129,9 +129,9 @@ class _Matrices:
 
     def affine(self, name: str, parts: tuple[Part, ...], bias: Array) -> None:
         """The sum of the parts and the bias, one matrix for each source."""
-        every, matrices = np.arange(len(bias)), dict[int, Array]()
+        matrices: dict[int, Array] = {}
         for part in parts:
-            matrices[part.source] = matrices.get(part.source, 0) + part.rows(every)
+            matrices[part.source] = matrices.get(part.source, 0) + part.pulled(np.eye(len(bias)))
         total = ""
         for k, (source, matrix) in enumerate(matrices.items()):
             own = name if len(matrices) == 1 else f"{name}.{k}"

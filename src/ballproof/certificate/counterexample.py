@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
-from ballproof.certificate.checker.certificate import LONGEST, Checked, assumption, check, told
-from ballproof.certificate.checker.reading.problems import Case, read_point, read_problem
+from ballproof.certificate.checker.arithmetic import Arithmetic, Array, NotModelledError, RefusedError
+from ballproof.certificate.checker.certificate import LONGEST, Checked, assumption, check, in_words
+from ballproof.certificate.checker.reading.problems import Case, read_problem, unpacked
 from ballproof.certificate.checker.rounded import Bounds
+
+VALUE = re.compile(r"\(\s*X_(\d{1,9})\s+([^\s()]{1,60})\s*\)")
 
 
 def check_file(
@@ -32,9 +35,8 @@ def check_counterexample(path: Path, network: Path, property_: Path, deployed: b
     problem, arithmetic = read_problem(network, property_), Arithmetic(deployed, exact=True)
     if problem.strict:
         raise NotModelledError("a strict comparison, for a counterexample")
-    problem.roots()  # refuses a property that does not fit the network
     net = problem.network.of(arithmetic)
-    x = arithmetic.number(read_point(path, net.nodes[0].size))
+    x = arithmetic.number(_point(path, net.nodes[0].size))
     own = [c for c in problem.cases if all(a <= v <= b for a, v, b in zip(c.low, x, c.high, strict=True))]
     if not own:
         raise RefusedError("the input lies in no box of the property")
@@ -43,7 +45,7 @@ def check_counterexample(path: Path, network: Path, property_: Path, deployed: b
     if not any(_violated(bounds, case) for case in own):
         raise RefusedError(f"the input does not violate the property in {semantics}")
     claim = "the input lies in the property's box and violates it"
-    return Checked(claim, net.sha256, problem.sha256, semantics, told(net, arithmetic)[1], 1, 1)
+    return Checked(claim, net.sha256, problem.sha256, semantics, in_words(net, arithmetic)[1], 1, 1)
 
 
 def _violated(bounds: Bounds, case: Case) -> bool:
@@ -53,3 +55,18 @@ def _violated(bounds: Bounds, case: Case) -> bool:
         row[list(terms)] = [-value for value in terms.values()]
     ends = np.array([[Fraction(-offset) for _, offset in case.rows]], object)
     return bool((bounds.planes(rows, ends).least >= 0).all())
+
+
+def _point(path: Path, count: int) -> Array:
+    """The input that a file of results gives, each number rounded to float32. Raises `RefusedError` where it is none."""
+    try:
+        found = {int(place): float(value) for place, value in VALUE.findall(unpacked(path).decode("ascii", "replace"))}
+    except ValueError as error:
+        raise RefusedError(f"an input is no number: {error}") from error
+    if set(found) != set(range(count)):
+        raise RefusedError(f"the file gives {len(found)} inputs, the network has {count}")
+    with np.errstate(over="ignore"):
+        x = np.array([found[i] for i in range(count)]).astype(np.float32)
+    if not np.isfinite(x).all():
+        raise RefusedError("an input is not finite")
+    return x.astype(np.float64)

@@ -94,10 +94,6 @@ class Arithmetic:
         ends = np.asarray(low, np.float64), np.asarray(high, np.float64)
         return (np.nextafter(ends[0], -np.inf), np.nextafter(ends[1], np.inf)) if self.exact else ends
 
-    def shorter(self, value: Array) -> Array:
-        """Near the value, of few digits."""
-        return self.number(np.asarray(value, np.float64)) if self.exact else value
-
     def settled(self, value: Array) -> Array:
         """The value. Raises `RefusedError` where it overflowed; in fractions no float may have come in."""
         if self.exact:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.curves import CURVES
+from ballproof.certificate.checker.lines import lines_of
 from ballproof.certificate.checker.network import Network, Root
-from ballproof.certificate.checker.reading.problems import lines_of, read_problem
+from ballproof.certificate.checker.reading.problems import read_problem
 from ballproof.certificate.checker.tree import Tree
 
 FORMAT, VERSION = "ballproof certificate", 2
@@ -44,14 +44,19 @@ def check(
     problem = read_problem(network, property_)
     cut: list[str] = []
     lines = lines_of(certificate, cut, seconds)
-    header = _header(lines)
-    for name, wanted in (("network", problem.network.sha256), ("property", problem.sha256)):
-        if header.get(name) != wanted:
-            raise RefusedError(f"the certificate is of another {name}: {str(header.get(name))[:16]}..., not {wanted[:16]}...")
+    try:
+        header = json.loads(next(lines, ""))
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("the first line is no header") from error
+    wanted = {"format": FORMAT, "version": VERSION, "network": problem.network.sha256, "property": problem.sha256}
+    for name, value in (wanted | {"roots": len(problem.roots)}).items():
+        told = header.get(name) if isinstance(header, dict) else None
+        if type(told) is not type(value) or told != value:
+            raise RefusedError(f"the certificate is of another {name}: {str(told)[:20]}, not {str(value)[:20]}")
+    if header.get("semantics") not in ("real", "deployed"):
+        raise RefusedError("the semantics are neither `real` nor `deployed`")
     arithmetic = Arithmetic(deployed or header["semantics"] == "deployed", exact)
-    found, net = problem.roots(), problem.network.of(arithmetic)
-    if type(header.get("roots")) is not int or header["roots"] != len(found):
-        raise RefusedError(f"the certificate has {str(header.get('roots'))[:16]} trees, the property {len(found)} boxes")
+    found, net = problem.roots, problem.network.of(arithmetic)
     try:
         count = _proven(lines, found, net, arithmetic)
     except (OverflowError, MemoryError) as error:
@@ -59,7 +64,7 @@ def check(
     if cut:
         raise RefusedError(cut[0])
     claim = f"no input of the property's {len(found)} box{'es' if len(found) != 1 else ''} violates it"
-    return Checked(claim, net.sha256, problem.sha256, *told(net, arithmetic), len(found), count)
+    return Checked(claim, net.sha256, problem.sha256, *in_words(net, arithmetic), len(found), count)
 
 
 def _proven(lines: Iterator[str], found: list[Root], network: Network, arithmetic: Arithmetic) -> int:
@@ -82,7 +87,7 @@ def _proven(lines: Iterator[str], found: list[Root], network: Network, arithmeti
     return count
 
 
-def told(network: Network, arithmetic: Arithmetic) -> tuple[str, str]:
+def in_words(network: Network, arithmetic: Arithmetic) -> tuple[str, str]:
     """Semantics and arithmetic in words."""
     curves = sorted({n.kind for n in network.nodes if n.kind in CURVES} | {"roots" for n in network.nodes if n.rooted})
     enclosed = f", {', '.join(curves)} by rational enclosures" if arithmetic.exact and curves else ""
@@ -95,17 +100,3 @@ def assumption(network: Network, arithmetic: Arithmetic) -> str:
     names = ", ".join(network.assumed) if arithmetic.deployed else ""
     near = "within 2^-20 (1 + their size) of the function, and n 2^-24 more for sums of n"
     return f" (assuming that float32 values of {names} are {near})" if names else ""
-
-
-def _header(lines: Iterator[str]) -> dict[str, Any]:
-    try:
-        found = json.loads(next(lines, ""))
-    except (ValueError, RecursionError) as error:
-        raise RefusedError("the first line is no header") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise RefusedError("this is no certificate of ballproof")
-    if type(found.get("version")) is not int or found["version"] != VERSION:
-        raise RefusedError(f"version {str(found.get('version'))[:16]}; this checker reads version {VERSION}")
-    if found.get("semantics") not in ("real", "deployed"):
-        raise RefusedError("the semantics are neither `real` nor `deployed`")
-    return found

@@ -45,19 +45,10 @@ class Part:
         found = windows.swapaxes(0, 1).reshape(groups, boxes * count, k) @ weight.swapaxes(1, 2)
         return found.reshape(groups, boxes, count, -1).transpose(1, 0, 3, 2).reshape(boxes, -1)
 
-    def rows(self, outputs: Array) -> Array:
-        """The coefficients of some outputs, `(outputs, size)`."""
-        group, unit, window = np.unravel_index(outputs, (*self.weight.shape[:2], self.places.shape[1]))
-        found = np.zeros((len(outputs), self.size + 1), self.weight.dtype)
-        found[np.arange(len(outputs))[:, None], self.places[group, window]] = self.weight[group, unit]
-        return found[:, :-1]
-
     def pulled(self, row: Array) -> Array:
         """Coefficients of the source's vector, `(..., size)`, from those of the outputs, `(..., outputs)`."""
         if self.single:
             return spread(row * self.weight[:, 0, 0], self.places[:, 0, 0], self.size)
-        if self.places.shape[:2] == (1, 1):
-            return spread(row @ self.weight[0], self.places[0, 0], self.size)
         groups, count, k = self.places.shape
         many = row.reshape(-1, groups, self.weight.shape[1], count).transpose(1, 2, 3, 0)
         wide = self.weight.swapaxes(1, 2) @ many.reshape(groups, many.shape[1], -1)
