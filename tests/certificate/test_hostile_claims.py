@@ -21,7 +21,6 @@ from ballproof.certificate.checker.neurons import Cells
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases, roots
 from ballproof.certificate.checker.rounded import Bounds
-from ballproof.certificate.counterexample import check_file
 from oracles.onnx_nets import dense, write_dense, write_nodes
 
 
@@ -164,7 +163,7 @@ def test_a_counterexample_on_the_edge_of_a_strict_claim_is_not_taken(tmp_path: P
     asked = claim(tmp_path / "p.vnnlib", "1", "(< Y_0 1)")
     (tmp_path / "r.txt").write_text("sat\n((X_0 1.0)\n(Y_0 1.0))\n")
     with pytest.raises(NotModelledError, match="strict"):
-        check_file(tmp_path / "r.txt", net, asked)
+        check(tmp_path / "r.txt", net, asked)
 
 
 @pytest.mark.parametrize("lines", ["k 0 0 0x1p+0\np 1\np 2", "k 0 0 -0x1p+0\np 2\np 1", "s 0 0 0x1p+0\np 2\np 1", "p 0"])

@@ -17,7 +17,7 @@ import pytest
 from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.checker import lines as reader
+from ballproof.certificate.checker.reading import content
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases
 from ballproof.certificate.writer import write_certificate
@@ -106,7 +106,7 @@ def test_odd_headers_are_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_file_that_unpacks_to_more_than_a_proof_can_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bomb of gzip: the limit, here a thousandth of what it is, stops the reader before the text is held."""
-    monkeypatch.setattr(reader, "MOST_LINES", reader.MOST_LINES // 1000)
+    monkeypatch.setattr(content, "MOST_LINES", content.MOST_LINES // 1000)
     net = write_dense(tmp_path / "net.onnx", dense(0, 2, 4, 2))
     claim = write_property(tmp_path / "p.vnnlib", np.zeros(2), np.ones(2), 2, "(<= Y_0 -100)")
     assert write_certificate(tmp_path / "c.gz", net, claim, 10).whole

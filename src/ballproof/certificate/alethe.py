@@ -201,7 +201,7 @@ class Proof:
 
     def argument(self, unit: Unit) -> Row:
         node = self.net.nodes[self.bends[unit[0]]]
-        return self.expression(node.parts[0].source, int(node.take[unit[1]]))
+        return self.expression(node.parts[0].source, int(node.parts[0].places[unit[1], 0, 0]))
 
     def assertions(self) -> list[tuple[list[Fact], Any]]:
         """Assume the query; the ends of the inputs become facts.

@@ -97,8 +97,9 @@ def in_matrices(network: Network) -> Graph | None:
     made = _Matrices(nodes[0].size)
     for place, node in enumerate(nodes[1:], 1):
         if node.kind == "Relu":
-            source = made.names[node.parts[0].source]
-            made.add(f"{place}", Relu(), (made.taken(f"{place}.argument", source, node.take, node.parts[0].size),), node.size)
+            (part,) = node.parts
+            argument = made.taken(f"{place}.argument", made.names[part.source], part.places.ravel(), part.size)
+            made.add(f"{place}", Relu(), (argument,), node.size)
         else:
             made.affine(f"{place}", node.parts, node.bias)
         made.names.append(f"{place}")

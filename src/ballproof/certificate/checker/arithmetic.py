@@ -96,9 +96,7 @@ class Arithmetic:
 
     def settled(self, value: Array) -> Array:
         """The value. Raises `RefusedError` where it overflowed; in fractions no float may have come in."""
-        if self.exact:
-            if not all(isinstance(v, (int, Fraction)) for v in value.ravel()):
-                raise RefusedError("a float among fractions")
-        elif not np.isfinite(value).all():
-            raise RefusedError("numbers overflow on this box")
+        whole = all(isinstance(v, (int, Fraction)) for v in value.ravel()) if self.exact else np.isfinite(value).all()
+        if not whole:
+            raise RefusedError("numbers overflow on this box, or a float is among fractions")
         return value

@@ -1,17 +1,23 @@
-"""The file of a certificate, and what it has to be checked against: the hashes, the roots, a tree for each."""
+"""The file of a certificate, and what it has to be checked against: the hashes, the roots, a tree for each.
+
+Or a counterexample: an input that a file of results names, evaluated exactly, or in every float32 evaluation order.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
-from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
+import numpy as np
+
+from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.curves import CURVES
-from ballproof.certificate.checker.lines import lines_of
 from ballproof.certificate.checker.network import Network, Root
-from ballproof.certificate.checker.reading.problems import read_problem
+from ballproof.certificate.checker.reading.problems import Case, Problem, lines_of, read_point, read_problem
+from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.checker.tree import Tree
 
 FORMAT, VERSION = "ballproof certificate", 2
@@ -38,10 +44,16 @@ def check(
 ) -> Checked:
     """Raises `RefusedError` unless the certificate proves in this time that no input of the property's boxes violates it.
 
+    Where the file begins with `sat`: unless the input that it names does.
+
     deployed: for every float32 evaluation order of the network, not only in real numbers. A certificate that was made for that
     is checked for that, which includes the real numbers. exact: in fractions.
     """
+    with certificate.open("rb") as file:
+        violated = file.read(4).strip() == b"sat"
     problem = read_problem(network, property_)
+    if violated:
+        return _violation(certificate, problem, Arithmetic(deployed, exact=True))
     cut: list[str] = []
     lines = lines_of(certificate, cut, seconds)
     try:
@@ -69,22 +81,47 @@ def check(
 
 def _proven(lines: Iterator[str], found: list[Root], network: Network, arithmetic: Arithmetic) -> int:
     """How many lines prove all roots, each by a tree that its own line `r NUMBER` begins."""
-    trees: list[Tree] = []
-    count = 0
-    for count, line in enumerate(lines, 1):  # noqa: B007
-        if line == f"r {len(trees)}" and len(trees) < len(found):
-            if trees:
-                trees[-1].finish()
-            trees.append(Tree(network, found[len(trees)].of(arithmetic), arithmetic))
-        elif trees:
-            trees[-1].read(line)
-        else:
-            raise RefusedError(f"`{line[:40]}` stands where the first tree should begin")
-    if trees:
-        trees[-1].finish()
-    if len(trees) < len(found):
-        raise RefusedError(f"{len(found) - len(trees)} of {len(found)} trees are missing: the proof is partial")
+    count = len(found)
+    for place, root in enumerate(found):
+        if (line := next(lines, None)) != f"r {place}":
+            raise RefusedError(f"`{str(line)[:40]}` stands where tree {place} of {len(found)} begins: the proof is partial")
+        tree = Tree(network, root.of(arithmetic), arithmetic)
+        while tree.open and (line := next(lines, None)) is not None:
+            tree.read(line)
+            count += 1
+        tree.finish()
+    if next(lines, None) is not None:
+        raise RefusedError("more lines than the proof has")
     return count
+
+
+def _violation(path: Path, problem: Problem, arithmetic: Arithmetic) -> Checked:
+    """Whether the input, each number rounded to float32, lies in a box of the property and violates it.
+
+    By fractions, in real numbers; deployed: in every float32 evaluation order.
+    """
+    if problem.strict:
+        raise NotModelledError("a strict comparison, for a counterexample")
+    net = problem.network.of(arithmetic)
+    x = arithmetic.number(read_point(path, net.nodes[0].size))
+    own = [c for c in problem.cases if all(a <= v <= b for a, v, b in zip(c.low, x, c.high, strict=True))]
+    if not own:
+        raise RefusedError("the input lies in no box of the property")
+    semantics = ("every float32 evaluation order" if arithmetic.deployed else "real numbers") + assumption(net, arithmetic)
+    bounds = Bounds(net, x[None], x[None], arithmetic)
+    if not any(_violated(bounds, case) for case in own):
+        raise RefusedError(f"the input does not violate the property in {semantics}")
+    claim = "the input lies in the property's box and violates it"
+    return Checked(claim, net.sha256, problem.sha256, semantics, in_words(net, arithmetic)[1], 1, 1)
+
+
+def _violated(bounds: Bounds, case: Case) -> bool:
+    """Whether all rows of the case are at most 0 at the point."""
+    rows = np.zeros((1, len(case.rows), bounds.network.output.index.size), object)
+    for row, (terms, _) in zip(rows[0], case.rows, strict=True):
+        row[list(terms)] = [-value for value in terms.values()]
+    ends = np.array([[Fraction(-offset) for _, offset in case.rows]], object)
+    return bool((bounds.planes(rows, ends).least >= 0).all())
 
 
 def in_words(network: Network, arithmetic: Arithmetic) -> tuple[str, str]:

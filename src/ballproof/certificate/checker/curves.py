@@ -100,15 +100,14 @@ def erf(x: Array) -> Pair:
 
 
 def arctangent(x: Array) -> Pair:
-    """NumPy's answer and a little on both sides; `sin t - |x| cos t` has the sign of `t - arctan |x|`."""
-    size = np.abs(x)
-    near = np.clip(np.arctan(size), 0, 1.6)
-    low, high = near - ANGLE, near + ANGLE
-    below, above = [(sine(t), sine(t, 1)) for t in (low, high)]
-    more, less = _rounded(size * below[1][0])[0], _rounded(size * above[1][1])[1]
-    if not ((below[0][1] <= more) & (above[0][0] >= less)).all():
-        raise RefusedError("an arctangent that is not certain")
-    return np.where(x < 0, -high, low), np.where(x < 0, -low, high)
+    """Taylor's series at the angle halved three times, whose tangent is below 0.2: what it leaves out is below 0.2^33. That and
+    all roundings, and what is left of a right angle beyond 2^50, are far less than `ANGLE`."""
+    y, value = np.clip(x, -(2.0**50), 2.0**50), np.zeros_like(x)
+    for _ in range(3):
+        y = y / (1 + np.sqrt(1 + y * y))
+    for k in range(15, -1, -1):
+        value = 1 / (2 * k + 1) - value * y * y
+    return 8 * y * value - ANGLE, 8 * y * value + ANGLE
 
 
 def _positive(value: Array) -> Array:

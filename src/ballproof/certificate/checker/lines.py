@@ -1,48 +1,15 @@
-"""The lines of a certificate, up to limits of size and time, the words that they are made of, and what they leave open."""
+"""The words that lines of a certificate are made of, and what they leave open."""
 
 from __future__ import annotations
 
-import gzip
-import time
-import zlib
-from collections.abc import Iterator
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ballproof.certificate.checker.arithmetic import RefusedError
 
-MOST_LINES, MOST_EACH, LONGEST_LINE = 20_000_000, 16, 2**20
-"""Lines of a file, how many characters they have on the average, and the most of one."""
-
 MOST_OPEN, EACH = 2**26, 64
 """Numbers that the cells, or the boxes, which are open at once may hold, and for how many more each of them counts."""
-
-
-def lines_of(path: Path, cut: list[str], seconds: float) -> Iterator[str]:
-    """The lines of the file, unpacked; refuses what is longer than a certificate can be, or is asked for after this time.
-
-    Of a file that has no end, as one that was being written, the whole lines are read, and `cut` is told.
-    """
-    size, number, until = 0, 0, time.monotonic() + seconds
-    try:
-        with gzip.open(path) as file:
-            for number in count(1):
-                line = file.readline(LONGEST_LINE)
-                size += len(line)
-                if not line:
-                    return
-                if not line.endswith(b"\n") or max(number, size / MOST_EACH) > MOST_LINES:
-                    raise RefusedError(f"line {number} is cut short or too long, or there are more than {MOST_LINES}")
-                if time.monotonic() > until:
-                    raise RefusedError(f"the check is not done after {seconds:g} s, its time limit")
-                yield line[:-1].decode("ascii")
-    except EOFError:
-        cut.append(f"the file ends early, in line {number}: the proof is partial")
-    except (OSError, zlib.error, UnicodeDecodeError) as error:
-        raise RefusedError(f"{path.name} is damaged: {error}") from error
 
 
 def number(word: str) -> float:
@@ -50,9 +17,9 @@ def number(word: str) -> float:
     try:
         found = float.fromhex(word)
     except (ValueError, OverflowError):
-        raise RefusedError(f"`{word[:20]}` is no number") from None
+        found = np.nan
     if not np.isfinite(found):
-        raise RefusedError(f"`{word[:20]}` is not finite")
+        raise RefusedError(f"`{word[:20]}` is no number, or not finite")
     return found
 
 

@@ -88,7 +88,7 @@ class Cells(Open):
         self.bounds, self.question = bounds, question
         self.whole = [(low[0], high[0]) for low, high in bounds.arguments.values()]
         super().__init__(sum(low.size for low, _ in self.whole))
-        self.begun: list[int] = []
+        self.begun = [0] * question.count
         self.waiting: list[Query] = []
 
     def read(self, line: str) -> None:
@@ -136,16 +136,15 @@ class Cells(Open):
     def begin(self, group: int) -> None:
         """A cell that is the whole box. At most twice for a group: a search may begin again."""
         self.open = {k: c for k, c in self.open.items() if c.group != group}
-        if self.begun.count(group) > 1:
+        if self.begun[group] > 1:
             raise RefusedError(f"group {group} begins again and again")
-        self.begun.append(group)
+        self.begun[group] += 1
         self.add(Cell(group, self.whole))
 
     @property
     def left(self) -> float:
         """What share of the box is open, each half of a split counted half."""
-        unbegun = self.question.count - len(set(self.begun))
-        return float(sum(c.share for c in self.open.values()) + unbegun) / self.question.count
+        return float(sum(c.share for c in self.open.values()) + self.begun.count(0)) / self.question.count
 
     def query(self, cell: Cell, words: list[str], aim: tuple[int, int, int] | None = None) -> Query:
         """What MIX, SLOPES and TRIPLES say."""
@@ -163,7 +162,7 @@ class Cells(Open):
     def finish(self) -> None:
         """Raises `RefusedError` unless all cells are proven, those of every group."""
         self.settle()
-        if self.open or len(set(self.begun)) < self.question.count:  # not their shares, which underflow
+        if self.open or 0 in self.begun:  # not their shares, which underflow
             raise RefusedError(f"a proof by neurons ends with {100 * self.left:.4g} % of its box open")
 
     def unit(self, bend: str, unit: str) -> tuple[int, int]:

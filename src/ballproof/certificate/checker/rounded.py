@@ -108,12 +108,12 @@ class Bounds:
         self._known(exact.down(middle - exact.up(wide)), exact.up(middle + exact.up(wide)), load, slack)
 
     def _function(self, place: int, node: Node) -> None:
-        (part,) = node.parts
-        low, high = self.low[part.source][:, node.take], self.high[part.source][:, node.take]
+        (part,), take = node.parts, node.parts[0].places.ravel()
+        low, high = self.low[part.source][:, take], self.high[part.source][:, take]
         unsettled = (low < 0) & (high > 0) if node.kind == "Relu" else low < high
         open_, source = np.flatnonzero(unsettled.any(0)), self.network.nodes[part.source]
         if len(open_) and source.kind == "affine" and any(p.source for p in source.parts):  # else no row knows more
-            rows = np.eye(source.size, dtype=self.type)[node.take[open_]]
+            rows = np.eye(source.size, dtype=self.type)[take[open_]]
             rows, zero = np.concatenate([rows, -rows])[None], np.zeros((1, 2 * len(open_)), self.type)
             found, asked = self._planes(part.source, rows, zero, {}).least, unsettled[:, open_]  # no box minds its company
             low[:, open_] = np.where(asked, np.maximum(low[:, open_], found[:, : len(open_)]), low[:, open_])
@@ -203,9 +203,9 @@ class _Walk:
         (part,), below = node.parts, row > 0
         found, left = row * np.where(below, known.below, known.above), row * np.where(below, known.base, known.offset)
         self.add((left - known.cost).sum(2), (np.abs(left) + np.abs(known.cost)).sum(2), 2 * row.shape[2])
-        size = spread(np.abs(found) + np.abs(known.multiplier), node.take, part.size)
+        size = part.pulled(np.abs(found) + np.abs(known.multiplier))
         self.wrong = self.wrong + self.exact.gamma(row.shape[2]) * _dot(size, self.bounds.magnitude(part.source))
-        self.meet(part.source, spread(found + known.multiplier, node.take, part.size))
+        self.meet(part.source, part.pulled(found + known.multiplier))
 
 
 def lines(low: Array, high: Array, arithmetic: Arithmetic) -> Lines:
