@@ -48,9 +48,6 @@ class Arithmetic:
     deployed: bool = False
     exact: bool = False
 
-    def __str__(self) -> str:
-        return "exact rational arithmetic" if self.exact else "float64 with all rounding errors taken off"
-
     @property
     def slop(self) -> Any:
         return 1 if self.exact else SLOP

@@ -107,12 +107,13 @@ def _violation(path: Path, problem: Problem, arithmetic: Arithmetic) -> Checked:
     own = [c for c in problem.cases if all(a <= v <= b for a, v, b in zip(c.low, x, c.high, strict=True))]
     if not own:
         raise RefusedError("the input lies in no box of the property")
-    semantics = ("every float32 evaluation order" if arithmetic.deployed else "real numbers") + assumption(net, arithmetic)
+    semantics, numbers = in_words(net, arithmetic)
+    semantics = semantics.removeprefix("real numbers and ")
     bounds = Bounds(net, x[None], x[None], arithmetic)
     if not any(_violated(bounds, case) for case in own):
         raise RefusedError(f"the input does not violate the property in {semantics}")
     claim = "the input lies in the property's box and violates it"
-    return Checked(claim, net.sha256, problem.sha256, semantics, in_words(net, arithmetic)[1], 1, 1)
+    return Checked(claim, net.sha256, problem.sha256, semantics, numbers, 1, 1)
 
 
 def _violated(bounds: Bounds, case: Case) -> bool:
@@ -125,15 +126,11 @@ def _violated(bounds: Bounds, case: Case) -> bool:
 
 
 def in_words(network: Network, arithmetic: Arithmetic) -> tuple[str, str]:
-    """Semantics and arithmetic in words."""
-    curves = sorted({n.kind for n in network.nodes if n.kind in CURVES} | {"roots" for n in network.nodes if n.rooted})
-    enclosed = f", {', '.join(curves)} by rational enclosures" if arithmetic.exact and curves else ""
-    semantics = "real numbers" + " and every float32 evaluation order" * arithmetic.deployed
-    return f"{semantics}{assumption(network, arithmetic)}", f"{arithmetic}{enclosed}"
-
-
-def assumption(network: Network, arithmetic: Arithmetic) -> str:
-    """What is taken of float32 on trust, in words; empty where nothing is."""
+    """Semantics, with what is taken of float32 on trust, and arithmetic."""
     names = ", ".join(network.assumed) if arithmetic.deployed else ""
     near = "within 2^-20 (1 + their size) of the function, and n 2^-24 more for sums of n"
-    return f" (assuming that float32 values of {names} are {near})" if names else ""
+    assumed = f" (assuming that float32 values of {names} are {near})" if names else ""
+    curves = sorted({n.kind for n in network.nodes if n.kind in CURVES} | {"roots" for n in network.nodes if n.rooted})
+    enclosed = f", {', '.join(curves)} by rational enclosures" if curves else ""
+    numbers = f"exact rational arithmetic{enclosed}" if arithmetic.exact else "float64 with all rounding errors taken off"
+    return f"real numbers{' and every float32 evaluation order' * arithmetic.deployed}{assumed}", numbers

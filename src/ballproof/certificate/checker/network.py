@@ -42,6 +42,8 @@ class Part:
         """Coefficients of the source's vector, `(..., size)`, from those of the outputs, `(..., outputs)`."""
         if self.weight.shape[1:] == (1, 1) == self.places.shape[1:]:  # each output is one number times a factor
             return spread(row * self.weight[:, 0, 0], self.places[:, 0, 0], self.size)
+        if self.places.shape[:2] == (1, 1):
+            return spread(row @ self.weight[0], self.places[0, 0], self.size)
         groups, count, k = self.places.shape
         many = row.reshape(-1, groups, self.weight.shape[1], count).transpose(1, 2, 3, 0)
         wide = self.weight.swapaxes(1, 2) @ many.reshape(groups, many.shape[1], -1)

@@ -45,10 +45,6 @@ class Cell:
     bend: int = -1
     fresh: dict[tuple[int, int], Any] = field(default_factory=dict)
 
-    @property
-    def empty(self) -> bool:
-        return any(bool((low > high).any()) for low, high in self.ends)
-
     def cut(self, bend: int, told: dict[tuple[int, int], Any]) -> list[tuple[Array, Array]]:
         """The ends of where arguments are at least the values that are told of them, or (side -1) at most."""
         low, high = (end.copy() for end in self.ends[bend])
@@ -102,7 +98,7 @@ class Cells(Open):
                 self.add(*(Cell(cell.group, cell.cut(at, {(one, side): 0}), cell.share / 2) for side in (-1, 1)))
             case ["q", name, *words]:
                 cell = self.cell(name)
-                if words or not cell.empty:
+                if words or not any((low > high).any() for low, high in cell.ends):
                     self.waiting.append(self.query(cell, words))
                 del self.open[int(name)]
             case ["i", name, bend, unit, "1" | "-1" as side, mix, *words]:

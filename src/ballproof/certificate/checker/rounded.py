@@ -50,8 +50,8 @@ class Lines:
     base: Array
     above: Array
     offset: Array
-    multiplier: Any = 0
-    cost: Any = 0
+    multiplier: Any = None
+    cost: Any = None
 
 
 class Bounds:
@@ -200,12 +200,17 @@ class _Walk:
             self.meet(part.source, part.pulled(row))
 
     def _function(self, node: Node, row: Array, known: Lines) -> None:
-        (part,), below = node.parts, row > 0
-        found, left = row * np.where(below, known.below, known.above), row * np.where(below, known.base, known.offset)
-        self.add((left - known.cost).sum(2), (np.abs(left) + np.abs(known.cost)).sum(2), 2 * row.shape[2])
-        size = part.pulled(np.abs(found) + np.abs(known.multiplier))
+        (part,), base, offset = node.parts, known.base[:, 0], known.offset[:, 0]
+        left = _dot(np.maximum(row, 0), base) + _dot(np.minimum(row, 0), offset)
+        self.add(left, _dot(np.abs(row), np.maximum(np.abs(base), np.abs(offset))), 2 * row.shape[2])
+        found = np.where(row > 0, known.below, known.above) * row
+        size = np.abs(found)
+        if known.multiplier is not None:
+            found, size = found + known.multiplier, size + np.abs(known.multiplier)
+            self.add(-known.cost.sum(2), np.abs(known.cost).sum(2), row.shape[2])
+        found, size = (spread(v, part.places.ravel(), part.size) for v in (found, size))
         self.wrong = self.wrong + self.exact.gamma(row.shape[2]) * _dot(size, self.bounds.magnitude(part.source))
-        self.meet(part.source, part.pulled(found + known.multiplier))
+        self.meet(part.source, found)
 
 
 def lines(low: Array, high: Array, arithmetic: Arithmetic) -> Lines:
