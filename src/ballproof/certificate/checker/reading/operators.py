@@ -58,7 +58,7 @@ class Movements(Nodes):
         wide: Any = old.get("pads") if given is None else given
         if min(wide) < 0 or mode != b"constant" or isinstance(fill, View) or np.any(fill) or old.get("value"):
             raise NotModelledError("padding that is not of zeros")
-        return self.moved(x, *(() if given is None else (given,)))
+        return self.moved(x, given, np.zeros((), np.int64))
 
     def moved(self, *operands: Any, **_: Any) -> Any:
         """By ONNX's own reference: of places counted from 1, so that padding has none."""
@@ -199,7 +199,7 @@ class Sums(Movements):
         return self.ReduceMean(x, axes=range(2, x.index.ndim))
 
     def ReduceMean(self, x: View, given: Any = None, *, axes: Any = None, keepdims: int = 1, mean: bool = True) -> View:
-        along = list(range(x.index.ndim) if axes is None and given is None else axes if given is None else given.ravel())
+        along = list((axes if given is None else given.ravel().tolist()) or range(x.index.ndim))
         places = np.moveaxis(x.index, along, range(-len(along), 0))
         return self.averaged(x, places.reshape(1, -1, math.prod(places.shape[places.ndim - len(along) :])), mean)
 
