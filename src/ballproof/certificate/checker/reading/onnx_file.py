@@ -47,6 +47,7 @@ class Reading(Operations):
         if model.functions or self.graph.sparse_initializer or not OLDEST <= self.version <= NEWEST:
             raise NotModelledError(f"functions of the file's own, sparse weights, or operators of version {self.version}")
         self.known: dict[str, Tensor] = {}
+        self.made = 0  # numbers of all results
 
     def run(self, sha256: str) -> Network:
         for constant in self.graph.initializer:
@@ -94,11 +95,12 @@ class Reading(Operations):
         data = {n: numpy_helper.from_array(v) for n, v in given if kinds[n] == TensorProto.INT64}
         schema = onnx.defs.get_schema(node.op_type, self.version)
         told = onnx.shape_inference.infer_node_outputs(schema, node, types, data)
-        found = [told[name].tensor_type.shape.dim for name in node.output]
-        if not all(d.HasField("dim_value") and d.dim_value >= 0 for dims in found for d in dims):
+        found = [told[name].tensor_type for name in node.output]
+        if not all(t.HasField("shape") and all(d.HasField("dim_value") for d in t.shape.dim) for t in found):
             raise NotModelledError("a result whose shape depends on more than shapes and constants")
-        sizes = [[d.dim_value for d in dims] for dims in found]
-        sized([sum(map(sized, sizes))])
+        sizes = [[d.dim_value for d in t.shape.dim] for t in found]
+        self.made += sum(map(sized, sizes))
+        sized([self.made])
         return sizes
 
     def learn(self, name: str, value: Tensor) -> None:
