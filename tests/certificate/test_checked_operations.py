@@ -66,6 +66,8 @@ CASES: list[tuple[str, tuple[int, ...], Sequence[Any], dict[str, Any]]] = [
     ("MatMul", (1, 4, 4), ["x", "a"], {}),
     ("Elu", ROWS, [], {"alpha": 0.7}),
     ("MatMul", (3, 4), [normal(5, 3), "x"], {}),
+    ("MatMul", (2, 3, 4), [normal(5, 3), "x"], {}),
+    ("MatMul", (3, 3, 3), [normal(3, 3), "x"], {}),
     ("Conv", IMAGE, [normal(6, 4, 3, 2), normal(6)], {"pads": [1, 0, 0, 1], "strides": [2, 1]}),
     ("Conv", IMAGE, [normal(6, 2, 2, 2)], {"group": 2, "dilations": [2, 1]}),
     ("Conv", IMAGE, [normal(8, 1, 3, 3), normal(8)], {"group": 4, "pads": [1, 1, 1, 1]}),

@@ -132,8 +132,8 @@ class Sums(Movements):
         if a.ndim != 2 if isinstance(b, View) else b.ndim != 2:
             raise NotModelledError("a product of vectors or of many matrices")
         if isinstance(b, View):  # the transpose of a product is that of its transposed factors
-            found = self.MatMul(View(b.node, b.index.T), a.T)
-            return View(found.node, found.index.T)
+            found = self.MatMul(View(b.node, b.index.swapaxes(-2, -1)), a.T)
+            return View(found.node, found.index.swapaxes(-2, -1))
         found = self.windows(a, a.index.reshape(1, -1, len(b)), b.T[None])
         return View(found.node, found.index[0].T.reshape(*a.index.shape[:-1], -1))
 
@@ -287,9 +287,13 @@ class Operations(Sums):
         return self.loose("Softmax", self.curve("Reciprocal", total, False), x.index.shape[-1])
 
 
+def _function(kind: str) -> Callable[..., View]:
+    return lambda reading, x: reading.curve(kind, x)
+
+
 MOVES = {"Concat", "ConstantOfShape", "Expand", "Gather", "Slice", "Split", "Transpose"}
 RULES: dict[str, Callable[..., Any]] = {name: getattr(Operations, name) for name in dir(Operations) if name[0].isupper()}
-RULES |= {kind: lambda reading, x, kind=kind: reading.curve(kind, x) for kind in (CURVES.keys() | STEPS.keys()) - {"Square"}}
+RULES |= {kind: _function(kind) for kind in (CURVES.keys() | STEPS.keys()) - {"Square"}}
 RULES |= dict.fromkeys(MOVES, Operations.moved)
 MOVES |= {name for name in dir(Movements) if name[0].isupper()}
 """Those that constants may have as well."""
