@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError
-from ballproof.certificate.checker.network import Network
+from ballproof.certificate.checker.arithmetic import NotModelledError
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.operators import RULES
-from ballproof.certificate.checker.rounded import Bounds
 from ballproof.operations import registered
+from oracles.checked import runtime, told
 from oracles.onnx_nets import write_nodes
 
 RNG = np.random.default_rng(0)
@@ -144,24 +142,6 @@ def written(path: Path, name: str, shape: tuple[int, ...], operands: Sequence[An
         helper.make_node(name, [*first, *named], ["y"], **settings),
     ]
     return write_nodes(path, nodes, shape, weights, {"HardSwish": 14, "Mish": 18, "Gelu": 20}.get(name, 13))
-
-
-def runtime(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    shape = session.get_inputs()[0].shape
-    return lambda x: session.run(None, {"x": x.astype(np.float32).reshape(shape)})[0].ravel()
-
-
-def told(net: Network, low: np.ndarray, high: np.ndarray, **how: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Proven ends of the outputs on one box."""
-    exact = Arithmetic(**how)
-    own, eye = net.of(exact), np.eye(net.output.index.size)
-    bounds = Bounds(own, exact.number(low[None]), exact.number(high[None]), exact)
-    rows = exact.number(np.concatenate([eye, -eye])[None])
-    least = bounds.planes(rows, exact.number(np.zeros((1, 2 * len(eye))))).least[0].astype(float)
-    return least[: len(eye)], -least[len(eye) :]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{i}-{c[0]}" for i, c in enumerate(CASES)])
