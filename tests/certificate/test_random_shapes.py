@@ -21,7 +21,7 @@ from oracles.onnx_nets import write_nodes
 
 Drawn = tuple[int, tuple[int, ...], list[Any], dict[str, Any]]
 RNG = np.random.default_rng(0)
-COUNT = 25
+COUNT = 30
 REFUSALS = state.Fail, state.InvalidArgument, state.InvalidGraph, state.NotImplemented, state.RuntimeException
 
 
@@ -51,10 +51,10 @@ def near(own: tuple[int, ...]) -> np.ndarray:
 
 
 def product() -> Drawn:
-    own = shape()
+    own = tuple(draw(2, 4) for _ in range(draw(1, 2, 3, 4)))  # sizes that divide each other hide what is mixed up
     rows = own[-2] if len(own) > 1 else own[-1]
     return draw(
-        (13, own, [normal(draw(1, 3), rows), "x"], {}),
+        (13, own, [normal(draw(2, 4), rows), "x"], {}),
         (13, own, ["x", normal(own[-1], draw(1, 3))], {}),
         (13, (*own[:-1], own[-1], own[-1]), ["x", "d"], {}),
     )
