@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,3 +48,9 @@ def text_of(path: Path, most: int) -> str:
         return content_of(path, most).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """Of a file as it lies there."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

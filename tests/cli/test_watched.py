@@ -16,8 +16,9 @@ BEGIN = """
 import ctypes, os, sys, time
 sys.argv.append("--json")
 from pathlib import Path
-from ballproof.cli.watched import NO_MEMORY, patience, tell_done, tell_limit, watched
-watched()
+from ballproof.cli.ended import verify_ended
+from ballproof.cli.watched import NO_MEMORY, note, patience, tell_done, watched
+watched(verify_ended)
 """
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no child processes of this kind")
@@ -32,14 +33,14 @@ def ran(body: str) -> tuple[int, list[str], float]:
 def test_a_step_that_lets_nothing_else_run_is_ended_at_the_limit(tmp_path: Path) -> None:
     """Holding the interpreter's lock, it can be interrupted by no thread and no handler of its own process."""
     results = tmp_path / "results.txt"
-    code, said, seconds = ran(f"tell_limit(patience(0.2, 1.0), Path({str(results)!r})); ctypes.PyDLL(None).sleep(100)")
+    code, said, seconds = ran(f"note(end=patience(0.2, 1.0), results={str(results)!r}); ctypes.PyDLL(None).sleep(100)")
     assert code == 0 and said[0] == "timeout" and json.loads(said[-1])["result"] == "timeout"
     assert results.read_text() == "timeout\n"
     assert seconds < 50
 
 
 @pytest.mark.parametrize(
-    "body", ["os.abort()", "os._exit(NO_MEMORY)", "os.kill(os.getpid(), 9)", "tell_limit(patience(9, 9), None); os.abort()"]
+    "body", ["os.abort()", "os._exit(NO_MEMORY)", "os.kill(os.getpid(), 9)", "note(end=patience(9, 9)); os.abort()"]
 )
 def test_a_process_that_dies_is_unknown(body: str) -> None:
     code, said, _ = ran(body)
@@ -48,7 +49,7 @@ def test_a_process_that_dies_is_unknown(body: str) -> None:
 
 @pytest.mark.parametrize("code", [0, 2, 3])
 def test_what_ends_by_itself_ends_so(code: int) -> None:
-    assert ran(f"tell_limit(patience(60, 60), None); print('mine', flush=True); os._exit({code})")[:2] == (code, ["mine"])
+    assert ran(f"note(end=patience(60, 60)); print('mine', flush=True); os._exit({code})")[:2] == (code, ["mine"])
 
 
 def test_signals_reach_the_child() -> None:
@@ -65,13 +66,13 @@ def test_signals_reach_the_child() -> None:
 def test_a_result_that_is_told_stands(then: str, end: str, tmp_path: Path) -> None:
     """Whatever a library does while the process leaves."""
     results = tmp_path / "results.txt"
-    told = f"path = Path({str(results)!r}); tell_limit({end}, path); path.write_text('sat'); print('sat'); tell_done(); {then}"
-    code, said, seconds = ran(told)
+    told = f"path = Path({str(results)!r}); note(end={end}, results=str(path)); path.write_text('sat'); print('sat')"
+    code, said, seconds = ran(f"{told}; tell_done(); {then}")
     assert (code, said, results.read_text()) == (0, ["sat"], "sat")
     assert seconds < 50
 
 
 def test_a_process_without_an_end_that_dies_is_unknown_in_the_file_too(tmp_path: Path) -> None:
     results = tmp_path / "results.txt"
-    assert ran(f"tell_limit(None, Path({str(results)!r})); os.abort()")[1][0] == "unknown"
+    assert ran(f"note(results={str(results)!r}); os.abort()")[1][0] == "unknown"
     assert results.read_text() == "unknown\n"

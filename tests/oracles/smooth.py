@@ -49,8 +49,13 @@ def curvature(net: nn.Sequential, shape: tuple[int, ...], row: np.ndarray) -> fl
 
 def minimum(net: nn.Sequential, lower: Tensor, upper: Tensor, row: Tensor, gap: float = 1e-4) -> float:
     """A value of row · net on `lower <= x <= upper (1, *input)`; none is lower by more than `gap`, but for rounding."""
+    return minimum_by_cells(net, curvature(net, tuple(lower.shape[1:]), row.numpy()), lower, upper, row, gap)
+
+
+def minimum_by_cells(net: nn.Module, bend: float, lower: Tensor, upper: Tensor, row: Tensor, gap: float = 1e-4) -> float:
+    """The same of any network; bend: a bound of the second derivative of row · net along directions of length 1."""
     shape, half = tuple(lower.shape[1:]), (upper - lower) / 2
-    bend, count = curvature(net, shape, row.numpy()), half.numel()
+    count = half.numel()
     corners = torch.tensor(list(product((-0.5, 0.5), repeat=count)), dtype=lower.dtype).reshape(-1, *shape)
     centers, best = (lower + upper) / 2, float("inf")
     while len(centers):

@@ -28,7 +28,7 @@ def test_children_hold_every_point_of_their_parent_and_bound_it(act):
     with torch.no_grad():
         leaves, seen = search.stack[0]
         for _ in range(3):
-            lost, at = losses(search.sites, leaves, seen.at)
+            lost, at = losses(search.sites, leaves, seen)
             pick = lost.argmax(1)
             leaves = children(search.sites, leaves, pick, at.gather(1, pick[:, None])[:, 0])
             leaves, seen = search.bounds.ascend(replace(leaves, bound=leaves.bound - torch.inf), 5, search._cuts(leaves))

@@ -55,7 +55,7 @@ def test_points_that_violate_the_property_lie_in_the_new_intervals(act, rows, se
     with torch.no_grad():
         leaves, seen = search.stack[0]
         for _ in range(3):
-            lost, at = losses(search.sites, leaves, seen.at)
+            lost, at = losses(search.sites, leaves, seen)
             new, empty, gain = Violated(search.bounds, thorough).run(leaves, lost, search._cuts(leaves), Clock(60.0))
             pairs = zip((*leaves.low, *new.high), (*new.low, *leaves.high), strict=True)
             assert all(bool((a <= b + 1e-12).all()) for a, b in pairs)
@@ -78,6 +78,6 @@ def test_a_rare_violation_narrows_the_last_layer():
         if search.stack:
             leaves, seen = search.stack[0]
             with torch.no_grad():
-                lost, _ = losses(search.sites, leaves, seen.at)
+                lost, _ = losses(search.sites, leaves, seen)
                 gains.append(Violated(search.bounds, True).run(leaves, lost, search._cuts(leaves), Clock(60.0))[2])
     assert max(gains) > 0.2

@@ -8,7 +8,7 @@ import pytest
 from toy import Item, Toy, row_of
 
 from ballproof.errors import InputError
-from ballproof.spread import BARRIER, Failure, Workers, hand, spread
+from ballproof.spread import BARRIER, Failure, Workers, spread
 from ballproof.spread.work import carried_out
 
 
@@ -18,8 +18,7 @@ def values(work: Toy, items: list[Item], workers: Workers) -> dict[int, tuple[ob
     return {row["index"]: (row["value"], row["reason"]) for row in found}
 
 
-def test_a_bad_item_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hand, "GRACE", 0.3)
+def test_a_bad_item_costs_itself_alone(tmp_path: Path) -> None:
     does = ["", "die once", "", "die", "", "hang", ""]
     items = [Item(i, d) for i, d in enumerate(does)]
     found = values(Toy(str(tmp_path)), items, Workers())

@@ -63,7 +63,7 @@ class Toy(Work[Item]):
         return [{"index": item.index, "value": None, "size": 0, "reason": reason}]
 
     def seconds(self, item: Item) -> float:
-        return 0.2 if item.does == "hang" else float("inf")
+        return 0.5 if item.does == "hang" else float("inf")
 
 
 def row_of(index: int, size: int = 0) -> Row:

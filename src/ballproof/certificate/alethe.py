@@ -131,7 +131,9 @@ def write_alethe(path: Path, network: Path, query: Path, seconds: float) -> int:
     proof = Proof(net, asked)
     bounds = Bounds(net, found[0].low[None], found[0].high[None], Arithmetic())
     proof.run(in_depth(lines), Cells(bounds, found[0].question))
-    path.write_text("\n".join(proof.lines) + "\n")
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text("\n".join(proof.lines) + "\n")
+    beside.replace(path)
     return proof.steps
 
 

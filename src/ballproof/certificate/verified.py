@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ballproof.certificate.by_neurons import graph_of
@@ -18,18 +19,25 @@ where the proof is by boxes, whose search does not see counterexamples."""
 
 
 def verify_with_certificate(
-    path: Path, network: Path, property_: Path, timeout: float, engine: str = "auto"
+    path: Path,
+    network: Path,
+    property_: Path,
+    timeout: float,
+    engine: str = "auto",
+    begin: Callable[[FileVerdict], None] = lambda found: None,
 ) -> tuple[FileVerdict, str]:
     """The verdict, and what became of its certificate at `path`, in words that begin with `certificate` where there is one.
 
     What is not decided soon is searched for in the checker's own arithmetic from the start, and every step that holds is
     written: such a verdict comes with its proof. timeout: seconds, for both.
+    begin: called with what is known when the search for a proof begins.
     """
     start = time.monotonic()
     share = _share(network) if engine == "auto" else 1.0
     found = verify_files(network, property_, share * timeout, engine)
     if found.result == "sat" or (found.result != "unsat" and share == 1.0):
         return found, f"no certificate: the result is {found.result}"
+    begin(found)
     proof = _certificate(path, network, property_, timeout - (time.monotonic() - start))
     if found.result != "unsat" and proof.startswith("certificate"):
         return FileVerdict("unsat", "certificate", 0.0, time.monotonic() - start), proof

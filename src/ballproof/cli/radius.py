@@ -62,10 +62,10 @@ def radius(
     from ballproof.evaluate import load_model
     from ballproof.evaluate.identity import identify
     from ballproof.evaluate.radius import RadiusSettings, radii, totals
-    from ballproof.evaluate.results import TOTALS, write_rows
+    from ballproof.evaluate.results import write_rows
     from ballproof.report.radii import radius_chart
     from ballproof.report.section import unit
-    from ballproof.runs import Run
+    from ballproof.runs import TOTALS, Run
 
     use_threads(threads)
     examples = limited(load(data, split, data_dir, fetch=download), limit)

@@ -8,6 +8,8 @@ import time
 from math import prod
 from pathlib import Path
 
+from ballproof.cli.start import BEFORE
+from ballproof.cli.watched import Known, note, patience, tell_done
 from ballproof.errors import BallproofError, InputError, UnsupportedError
 
 CAPABILITIES: dict[str, tuple[str, ...]] = {
@@ -27,6 +29,19 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
 """What `supports` answers, but for the operators, which are read off the reader of files."""
 
 REAL = ("Real", "real")
+
+WORDS = {"timeout": "timed-out"}
+"""Results for which the standard has a word of its own."""
+
+
+def ended(known: Known, result: str, reason: str) -> int:
+    """What is told of a search that was ended from outside, and the exit code. known: `proof`, if a verdict is told already."""
+    if known.get("proof"):
+        print(f"ballproof-vnnlib: unsat, but no proof is written: {reason}", file=sys.stderr)
+        return 2
+    print(WORDS.get(result, result))
+    print(f"ballproof-vnnlib: {reason}", file=sys.stderr)
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,11 +102,14 @@ def _supports(capability: str) -> None:
 
 
 def _verify(asked: argparse.Namespace) -> None:
+    start = time.monotonic() - BEFORE.get()
+    if not asked.timeout > 0:
+        raise InputError(f"`timeout` is {asked.timeout:g}, expected a number of seconds > 0")
+    left = lambda: asked.timeout - (time.monotonic() - start)  # noqa: E731
+    note(end=patience(left(), asked.timeout))
     from ballproof.problems.vnnlib import read_vnnlib
     from ballproof.solve.files import verify_files
 
-    if not asked.timeout > 0:
-        raise InputError(f"`timeout` is {asked.timeout:g}, expected a number of seconds > 0")
     declared = read_vnnlib(asked.query).tensors
     if not declared:
         raise InputError(f"{asked.query} has no header of version 2.0; `ballproof verify` reads version 1")
@@ -100,14 +118,16 @@ def _verify(asked: argparse.Namespace) -> None:
         raise UnsupportedError(
             f"`{other.name}` is of type {other.number}, and proofs are about real numbers; write Real, or say --as-real"
         )
-    start, networks = time.monotonic(), _networks(asked.network)
-    found = verify_files(networks, asked.query, asked.timeout)
-    print({"timeout": "timed-out"}.get(found.result, found.result))
+    networks = _networks(asked.network)
+    found = verify_files(networks, asked.query, left())
+    print(WORDS.get(found.result, found.result))
     if asked.unsat_proofs is not None and found.result == "unsat":
         if len({t.network for t in declared}) > 1 or any(t.hidden for t in declared):
             raise UnsupportedError("unsat, but no proof is written: of several networks or hidden nodes none is known")
         (network,) = networks.values()
-        _proof(asked.unsat_proofs, network, asked.query, asked.timeout - (time.monotonic() - start))
+        sys.stdout.flush()
+        note(proof=True)
+        _proof(asked.unsat_proofs, network, asked.query, left())
     if found.witness is not None:
         for tensor in declared:
             every = found.witness.x if tensor.kind == "X" else found.witness.y
@@ -117,6 +137,7 @@ def _verify(asked: argparse.Namespace) -> None:
                 print("\n".join(repr(float(v)) for v in values))
             else:
                 _serialised(asked.serialise_assignments, tensor.name, tensor.shape, values)
+    tell_done()
 
 
 def _proof(path: Path, network: Path, query: Path, seconds: float) -> None:
@@ -124,7 +145,7 @@ def _proof(path: Path, network: Path, query: Path, seconds: float) -> None:
     from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
 
     try:
-        write_alethe(path, network, query, max(seconds, 1.0))
+        write_alethe(path, network, query, seconds)
     except (NotModelledError, RefusedError) as error:
         raise UnsupportedError(f"unsat, but no proof is written: {error}") from error
 
@@ -148,4 +169,6 @@ def _serialised(folder: Path, name: str, shape: tuple[int, ...], values: object)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from ballproof.cli.start import standard_entry
+
+    standard_entry()

@@ -1,4 +1,4 @@
-"""How the process of a command begins and ends: limits count from its start, and `verify` leaves at once when it is done."""
+"""How the process of a command begins and ends: limits count from its start, and `verify` leaves at once when done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
@@ -23,11 +24,33 @@ def entry() -> NoReturn:
         from ballproof.cli import main
 
         sys.exit(main())
-    watched()
-    try:
-        from ballproof.cli import main
+    from ballproof.cli.ended import verify_ended
 
-        code = main()
+    watched(verify_ended)
+    _leave(_verify)
+
+
+def standard_entry() -> NoReturn:
+    """What the shell calls for `ballproof-vnnlib`."""
+    BEFORE.set(age())
+    from ballproof.cli.standard import ended, main
+
+    if sys.argv[1:2] != ["verify"]:
+        sys.exit(main())
+    watched(ended)
+    _leave(main)
+
+
+def _verify() -> int:
+    from ballproof.cli import main
+
+    return main()
+
+
+def _leave(command: Callable[[], int]) -> NoReturn:
+    """Carry it out and end this process at once."""
+    try:
+        code = command()
     except (MemoryError, SystemError):  # the latter where there is no memory for an exception either
         os._exit(NO_MEMORY)
     atexit._run_exitfuncs()

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ballproof.cli.common import Json, OutIfAny, Threads, reported, tell, use_threads
 from ballproof.cli.progress import waiting
 from ballproof.cli.start import BEFORE
-from ballproof.cli.watched import patience, tell_done, tell_limit
+from ballproof.cli.watched import note, patience, tell_done
 from ballproof.errors import of_memory
 from ballproof.spread.hand_process import limit_memory
 
@@ -51,6 +51,7 @@ def verify(
     import time
 
     start = time.monotonic() - BEFORE.get()
+    from ballproof.cli.ended import kept, run_of
     from ballproof.errors import InputError
     from ballproof.runs import Run
 
@@ -62,39 +63,41 @@ def verify(
         Run.refuse_taken(out)
     if memory:
         limit_memory(memory * 2**20)
-    bare = certificate is None and out is None  # else a proof or a run may still be written behind the limit
-    tell_limit(patience(timeout - (time.monotonic() - start), timeout) if bare else None, results)
+    end = patience(timeout - (time.monotonic() - start), timeout)
+    note(end=end, begun=start, engine=engine, results=str(results) if results else None)
+    asked = {"network": str(network), "specification": str(specification), "timeout": timeout, "engine": engine}
+    if out is not None:
+        run = run_of(out, asked, (network, specification))
+        note(run=run)
     with waiting("verify", timeout):
         found, text, proof = _found(
             network, specification, lambda: timeout - (time.monotonic() - start), engine, threads, certificate
         )
-    if results is not None:
-        results.write_text(f"{found.result}\n{text}")
     if proof and found.engine in ("milp", "smt"):
         proof += f"; `{found.engine}` itself leaves no certificate of this kind: one is searched for anew"
-    told = {
+    told = _told(found, time.monotonic() - start, str(certificate) if proof.startswith("certificate") else None)
+    lines = [found.result, *([text.rstrip()] if text else []), *([f"; {found.reason}"] if found.reason else [])]
+    lines += [f"; {proof}"] if proof else []
+    note(told=told, lines=lines, text=f"{found.result}\n{text}", certificate=None)
+    if results is not None:
+        results.write_text(f"{found.result}\n{text}")
+    if out is not None:
+        told |= reported(kept(told, **run))
+        lines.append(f"; report: {told['report']}")
+    tell(json, told, lines)
+    tell_done()
+
+
+def _told(found: Any, seconds: float, certificate: str | None) -> dict[str, Any]:
+    return {
         "result": found.result,
         "reason": found.reason,
         "engine": found.engine,
         "bound": _number(found.bound),
-        "seconds": round(time.monotonic() - start, 3),
+        "seconds": round(seconds, 3),
         "counterexample": _counterexample(found.witness),
-        "certificate": str(certificate) if proof.startswith("certificate") else None,
+        "certificate": certificate,
     }
-    if out is not None:
-        from ballproof.evaluate.identity import IDENTITY, sha256
-        from ballproof.evaluate.results import TOTALS
-
-        asked = {"network": str(network), "specification": str(specification), "timeout": timeout, "engine": engine}
-        run = Run.start(out, "verify", asked, resume=False)
-        run.write_json(IDENTITY, {f"file {path}": sha256(path) for path in (network, specification)})
-        run.write_json(TOTALS, told)
-        told |= reported(run)
-    lines = [found.result, *([text.rstrip()] if text else []), *([f"; {found.reason}"] if found.reason else [])]
-    lines += [f"; {proof}"] if proof else []
-    lines += [f"; report: {told['report']}"] if out is not None else []
-    tell(json, told, lines)
-    tell_done()
 
 
 def _found(
@@ -113,7 +116,7 @@ def _found(
         else:
             from ballproof.certificate.verified import verify_with_certificate
 
-            found, proof = verify_with_certificate(certificate, network, specification, left(), engine)
+            found, proof = verify_with_certificate(certificate, network, specification, left(), engine, _searched(certificate))
         return found, written(found.witness) if found.witness is not None else "", proof
     except (ImportError, MemoryError, OSError) as error:
         if not of_memory(error):
@@ -121,6 +124,19 @@ def _found(
         reason = "memory: too little for the libraries or for the proof"
         proof = "" if certificate is None else "no certificate: the result is unknown"
         return SimpleNamespace(result="unknown", engine=engine, bound=float("-inf"), reason=reason, witness=None), "", proof
+
+
+def _searched(certificate: Path) -> Callable[[Any], None]:
+    """Tells, when the search for a proof begins, what is known without one."""
+
+    def told(found: Any) -> None:
+        if found.result == "unsat":
+            reasons = [found.reason] if found.reason else []
+            lines = ["unsat", *(f"; {r}" for r in reasons)]
+            note(told=_told(found, found.seconds, None), lines=lines, text="unsat\n")
+        note(certificate=str(certificate))
+
+    return told
 
 
 def _number(value: float) -> float | None:

@@ -12,14 +12,20 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-PATIENCE = 0.6, 0.03
-"""Seconds after its limit, or that share of it if more, at which the child is ended: a contract of 1 s or 5 % is kept."""
+from ballproof.spread import work
+
+Known = dict[str, Any]
+"""What the child has told of itself. `end`: when it must be over (`time.monotonic`)."""
+
+Ending = Callable[[Known, str, str], int]
+"""Tells a result, with its reason, in place of a child that has told none; or the better one that the child has found already.
+Returns the exit code."""
 
 LOOK = 0.1
 """Seconds of one wait: a signal that comes just before a wait is handled after it."""
@@ -40,7 +46,7 @@ LINE: ContextVar[int] = ContextVar("line", default=-1)
 """Where the child tells its limit; -1 in a process that nobody watches."""
 
 
-def watched() -> None:
+def watched(ending: Ending) -> None:
     """Returns in a child process; this one waits for it and ends as it does. Without `fork` there is no child."""
     if not hasattr(os, "fork"):
         return
@@ -48,20 +54,20 @@ def watched() -> None:
     parent, child = os.getpid(), os.fork()
     if child:
         os.close(theirs)
-        _watch(child, ours)
+        _watch(child, ours, ending)
     os.close(ours)
     LINE.set(theirs)
     _die_with(parent)
 
 
-def tell_limit(end: float | None, results: Path | None) -> None:
-    """When this process must be over (`time.monotonic`; None: no such time), and the file that wants a result too."""
-    _say(json.dumps({"end": end, "results": str(results) if results else None}))
+def note(**known: Any) -> None:
+    """Tell the process that watches this one, if any; later words replace earlier ones of the same name."""
+    _say(json.dumps(known))
 
 
 def patience(left: float, limit: float) -> float:
     """The time at which a process is ended that has so many seconds left of its whole limit."""
-    return time.monotonic() + left + max(PATIENCE[0], PATIENCE[1] * limit)
+    return time.monotonic() + left + work.patience(limit) - limit
 
 
 def tell_done() -> None:
@@ -71,11 +77,12 @@ def tell_done() -> None:
 
 
 def _say(message: str) -> None:
-    if LINE.get() >= 0:
-        os.write(LINE.get(), f"{message}\n".encode())
+    left = f"{message}\n".encode() if LINE.get() >= 0 else b""
+    while left:
+        left = left[os.write(LINE.get(), left) :]
 
 
-def _watch(child: int, line: int) -> NoReturn:
+def _watch(child: int, line: int, ending: Ending) -> NoReturn:
     """What stops this process stops the child; an interrupt at a terminal comes to both by itself."""
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -84,42 +91,46 @@ def _watch(child: int, line: int) -> NoReturn:
 
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else pass_on)
-    first, _, rest = (_heard(line, None) or "").partition("\n")
-    asked: dict[str, Any] = json.loads(first) if first else {}
-    more = rest or _heard(line, asked.get("end"))
-    done = more is not None and more.strip() == DONE
-    late = more is None or (done and _heard(line, time.monotonic() + LEAVING) is None)
+    known, done, late = _listened(line)
     if late:
         pass_on(signal.SIGKILL, None)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if done:
         os._exit(max(code, 0))
     if late and code == -signal.SIGKILL:
-        _end(asked, "timeout", "time: the limit came in the midst of a step that does not end")
+        _end(ending, known, "timeout", "time: the limit came in the midst of a step that does not end")
     if code in (NO_MEMORY, LOADER):
-        _end(asked, "unknown", "memory: too little for the libraries")
+        _end(ending, known, "unknown", "memory: too little for the libraries")
     if -code in DEADLY:
-        _end(asked, "unknown", f"memory, or a fault of a library: {signal.Signals(-code).name} ended the search")
+        why = f"memory, or a fault of a library: {signal.Signals(-code).name} ended the search"
+        _end(ending, known, "unknown", why)
     os._exit(code if code >= 0 else 128 - code)
 
 
-def _heard(line: int, end: float | None) -> str | None:
+def _listened(line: int) -> tuple[Known, bool, bool]:
+    """What the child told until it went or its time was over; whether its result is told; whether it has to be ended."""
+    known, rest = Known(), b""
+    while heard := _heard(line, known.get("end")):
+        *said, rest = (rest + heard).split(b"\n")
+        for message in said:
+            if message == DONE.encode():
+                return known, True, _heard(line, time.monotonic() + LEAVING) is None
+            known |= json.loads(message)
+    return known, False, heard is None
+
+
+def _end(ending: Ending, known: Known, result: str, reason: str) -> NoReturn:
+    code = ending(known, result, reason)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _heard(line: int, end: float | None) -> bytes | None:
     """What the child says before this time, nothing if it goes; None if neither. Signals are handled between short waits."""
     while (left := LOOK if end is None else end - time.monotonic()) > 0:
         if select.select([line], [], [], min(left, LOOK))[0]:
-            return os.read(line, 2**16).decode()
+            return os.read(line, 2**16)
     return None
-
-
-def _end(asked: dict[str, Any], result: str, reason: str) -> NoReturn:
-    """Tell a result that the child has not told."""
-    print(f"{result}\n; {reason}")
-    if "--json" in sys.argv:
-        print(json.dumps({"result": result, "reason": reason, "counterexample": None, "certificate": None}))
-    sys.stdout.flush()
-    if asked.get("results"):
-        Path(asked["results"]).write_text(f"{result}\n")
-    os._exit(0)
 
 
 def _die_with(parent: int) -> None:

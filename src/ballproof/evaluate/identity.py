@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from ballproof.data import Dataset
 from ballproof.errors import InputError
+from ballproof.files import sha256
 from ballproof.graph import Graph
-from ballproof.runs import Run
-
-IDENTITY = "identity.json"
+from ballproof.runs import IDENTITY, Run
 
 
 def identify(run: Run, models: list[str], networks: list[nn.Module | Graph], data: Dataset) -> None:
@@ -30,12 +29,6 @@ def identify(run: Run, models: list[str], networks: list[nn.Module | Graph], dat
     changed = [name for name, digest in found.items() if former.get(name, digest) != digest]
     if changed:
         raise InputError(f"{run.path} cannot go on: {', '.join(changed)} changed since it was begun")
-
-
-def sha256(path: Path) -> str:
-    """Of a file as it lies there."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256(tensors: list[Tensor]) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from ballproof.evaluate.certify import Table
 from ballproof.evaluate.rows import ROWS
-from ballproof.runs import Run
+from ballproof.runs import TOTALS, Run
 from ballproof.spread import Row
 
-PARQUET, TOTALS = "results.parquet", "results.json"
+PARQUET = "results.parquet"
 
 AT_ONCE = 2000
 """Rows in memory."""

@@ -14,6 +14,7 @@ from ballproof.errors import BallproofError, InputError
 from ballproof.files import text_of
 from ballproof.runs import Run
 from ballproof.spread import HERE, Failure, Row, Rows, Work, Workers, spread
+from ballproof.spread.work import patience
 
 MOST_BYTES = 2**26
 """Of a table of problems."""
@@ -26,7 +27,7 @@ RESULTS = ("unsat", "sat", "unknown", "timeout", "error")
 class Instance:
     """One line of instances.csv: names relative to the folder, and the limit in seconds. expected: of expected.csv, or ''.
 
-    parts: by how much the memory for bounds is divided.
+    parts: by how much the memory for bounds is divided. spent: seconds of the limit that earlier attempts took.
     """
 
     onnx: str
@@ -34,6 +35,11 @@ class Instance:
     timeout: float
     expected: str = ""
     parts: int = 1
+    spent: float = 0.0
+
+    @property
+    def left(self) -> float:
+        return max(self.timeout - self.spent, 0.0)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -126,13 +132,13 @@ class Deciding(Work[Instance]):
     isolated = True
 
     def rows(self, item: Instance) -> Rows:
+        started, told = time.monotonic(), _told("error")
         from ballproof.solve.files import verify_files, written
 
-        started, told = time.monotonic(), _told("error")
         try:
             with divided_memory(item.parts):
                 files = located(self.folder, item.onnx), located(self.folder, item.vnnlib)
-                found = verify_files(*files, item.timeout, self.engine)
+                found = verify_files(*files, item.left - (time.monotonic() - started), self.engine)
             if found.reason.startswith("memory") and self.smaller(item):
                 raise MemoryError
             bound = found.bound if abs(found.bound) < float("inf") else None
@@ -144,17 +150,20 @@ class Deciding(Work[Instance]):
             raise
         except Exception as error:  # noqa: BLE001 - one problem must not end the others
             told["reason"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return [_row(item, told, time.monotonic() - started)]
+        return [_row(item, told, item.spent + time.monotonic() - started)]
 
     def smaller(self, item: Instance) -> list[Instance]:
         return [replace(item, parts=8 * item.parts)] if item.parts < 64 else []
 
     def seconds(self, item: Instance) -> float:
-        return item.timeout
+        return patience(item.timeout) - item.spent
+
+    def after(self, item: Instance, seconds: float) -> Instance:
+        return replace(item, spent=item.spent + seconds)
 
     def given_up(self, item: Instance, reason: str) -> Rows:
         if reason == Failure.TIME.value:
-            return [_row(item, _told("timeout", "stopped from outside"), item.timeout)]
+            return [_row(item, _told("timeout", "time: stopped from outside"), item.timeout)]
         result = "unknown" if reason == Failure.MEMORY.value else "error"
         return [_row(item, _told(result, reason), 0.0)]
 

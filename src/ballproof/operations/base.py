@@ -178,6 +178,17 @@ class Nonlinear(Operation):
     def unsettled(self, *inputs: Argument) -> tuple[Tensor, ...]:
         """For each varying input, a mask of the coordinates where a tighter interval could improve the relaxation."""
 
+    cuttable: ClassVar[bool] = False
+    """Whether `sway` says where a search may cut the intervals of its arguments."""
+
+    def sway(self, cotangent: Tensor, *inputs: Argument) -> tuple[Tensor, ...]:
+        """For each varying input, by how much the coefficient of each coordinate turns on the intervals, in size.
+
+        Times the coordinate's width it estimates what the relaxation of `cotangent · output` loses by it: a score for a search,
+        no bound. cotangent: `(batch, *output)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} tells no search where to cut")
+
     def level(self, cotangent: Tensor) -> Tensor | None:
         """What is taken off the cotangents `(batch or 1, query, *output)` of outputs that sum to one, once for each such sum.
 

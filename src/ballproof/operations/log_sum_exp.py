@@ -72,6 +72,19 @@ class LogSumExp(Nonlinear):
         x, _ = split(inputs)
         return (x.lower < x.upper,)
 
+    cuttable = True
+
+    def sway(self, cotangent: Tensor, *inputs: Argument) -> tuple[Tensor, ...]:
+        """What lies between the two lines in the middle, shared by how far each argument can move the value."""
+        x, _ = split(inputs)
+        lines = self.relax(x, slope="adaptive")
+        below, above = ((s.slopes[0] * x.center).sum(self.axis, True) for s in (lines.lower, lines.upper))
+        ahead = lambda t: t if self.keepdim else t.unsqueeze(self.axis)  # noqa: E731
+        lost = ahead(cotangent.abs()) * (above + ahead(lines.upper.offset) - below - ahead(lines.lower.offset)).abs()
+        share = x.upper.softmax(self.axis)
+        total = (share * (x.upper - x.lower)).sum(self.axis, True)
+        return (torch.where(total > 0, lost * share / total.masked_fill(total <= 0, 1), 0.0),)
+
     def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
         cotangent = cotangent if self.keepdim else cotangent.unsqueeze(self.axis + 1)
         return (cotangent * slopes[0],)

@@ -72,6 +72,15 @@ class MatrixProduct(Nonlinear):
         a, b = _two(inputs)
         return a.lower < a.upper, b.lower < b.upper
 
+    cuttable = True
+
+    def sway(self, cotangent: Tensor, *inputs: Argument) -> tuple[Tensor, ...]:
+        """As of each product in the sums."""
+        a, b = _two(inputs)
+        weight, wide_a, wide_b = cotangent.abs() / 4, a.upper - a.lower, b.upper - b.lower
+        turned = weight @ wide_b.transpose(-1, -2), wide_a.transpose(-1, -2) @ weight
+        return tuple(reduce_to(t, tuple(i.lower.shape[1:])) for t, i in zip(turned, (a, b), strict=True))
+
     def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
         on_a, on_b = slopes
         pulled = (cotangent @ on_a.transpose(-1, -2), on_b.transpose(-1, -2) @ cotangent)

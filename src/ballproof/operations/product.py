@@ -68,6 +68,14 @@ class Product(Nonlinear):
         both = (wide[0] & wide[1]).to(torch.int32)
         return tuple(reduce_to(both, tuple(w.shape[1:])) > 0 for w in wide)
 
+    cuttable = True
+
+    def sway(self, cotangent: Tensor, *inputs: Argument) -> tuple[Tensor, ...]:
+        """A quarter of the other factor's width: between the planes lies half of the product of the widths in the middle."""
+        a, b = (i for i in inputs if isinstance(i, Interval))
+        turned = (cotangent.abs() * (i.upper - i.lower) / 4 for i in (b, a))
+        return tuple(reduce_to(t, tuple(i.lower.shape[1:])) for t, i in zip(turned, (a, b), strict=True))
+
     def pull_slopes(self, cotangent: Tensor, slopes: tuple[Tensor, ...], shapes: tuple[Shape, ...]) -> tuple[Tensor, ...]:
         pulled = ((cotangent * k) for k in slopes)
         return tuple(reduce_to(p.flatten(0, 1), s).unflatten(0, p.shape[:2]) for p, s in zip(pulled, shapes, strict=True))

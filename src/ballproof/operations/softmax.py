@@ -85,6 +85,23 @@ class Softmax(Nonlinear):
         x, _ = split(inputs)
         return (x.lower < x.upper,)
 
+    cuttable = True
+
+    def sway(self, cotangent: Tensor, *inputs: Argument) -> tuple[Tensor, ...]:
+        """What all outputs lose between their lines in the middle, shared by how far each argument can move the sum."""
+        x, _ = split(inputs)
+        weight = (cotangent - cotangent.median(self.axis, keepdim=True).values).abs()
+        lines, value = self.relax(x, slope="adaptive"), self.forward(x.center)
+        touching = self._at(lines.lower, x.center), self._at(lines.upper, x.center)
+        lost = weight * ((value - touching[0]).abs() + (touching[1] - value).abs())
+        most = self.interval(x).upper
+        total = (most * (x.upper - x.lower)).sum(self.axis, True)
+        return (torch.where(total > 0, lost.sum(self.axis, True) * most / total.masked_fill(total <= 0, 1), 0.0),)
+
+    def _at(self, line: Line, x: Tensor) -> Tensor:
+        growth, weights = line.slopes
+        return growth * (x - (weights * x).sum(self.axis, True)) + line.offset
+
     def level(self, cotangent: Tensor) -> Tensor:
         """The outputs along the axis sum to one, so that only how their coefficients differ from the median is bounded."""
         return cotangent.median(self.axis + 1, keepdim=True).values

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ballproof.evaluate.results import TOTALS
 from ballproof.report.sample import SAMPLE, accuracy
 from ballproof.report.section import Kind, Section, Table, adversary
-from ballproof.runs import Run
+from ballproof.runs import TOTALS, Run
 
 
 def attacked(run: Run) -> Section:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ballproof.evaluate.results import TOTALS
 from ballproof.evaluate.rows import ROWS
 from ballproof.evaluate.staged import SEARCHES
 from ballproof.evaluate.tightness import TIGHTNESS
@@ -16,7 +15,7 @@ from ballproof.report.pictures import twins_of
 from ballproof.report.sample import SAMPLE, accuracy
 from ballproof.report.section import Figure, Headline, Kind, Section, Table, adversary, percent
 from ballproof.report.times import time_figures, time_headline
-from ballproof.runs import Run
+from ballproof.runs import TOTALS, Run
 
 SEMANTICS = {
     None: "the network in real numbers; the bounds were computed in floating point, whose rounding is not part of the proof",

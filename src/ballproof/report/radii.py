@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ballproof.evaluate.results import TOTALS
 from ballproof.evaluate.rows import ROWS
 from ballproof.report.figures import figure, svg
 from ballproof.report.section import Figure, Headline, Kind, Section, Table, unit
 from ballproof.report.times import time_figures, time_headline
-from ballproof.runs import Run
+from ballproof.runs import TOTALS, Run
 
 
 def radius_chart(rows: Sequence[dict[str, Any]], largest: float, norm: str) -> str:

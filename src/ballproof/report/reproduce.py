@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from ballproof.evaluate.identity import IDENTITY, sha256
-from ballproof.runs import Run
+from ballproof.files import sha256
+from ballproof.runs import IDENTITY, Run
 
 HASHED = ("model.safetensors", "results.json", "results.parquet", "rows.jsonl", "adversarial.npz", "log.jsonl")
 """The files of a run whose hashes are told, where they are."""

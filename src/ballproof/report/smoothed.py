@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ballproof.evaluate.results import TOTALS
 from ballproof.evaluate.rows import ROWS
 from ballproof.report.radii import smoothed_chart
 from ballproof.report.sample import SAMPLE, accuracy
 from ballproof.report.section import Figure, Headline, Kind, Section, Table, percent
 from ballproof.report.times import time_figures, time_headline
-from ballproof.runs import Run
+from ballproof.runs import TOTALS, Run
 from ballproof.train.loop import LOG
 
 

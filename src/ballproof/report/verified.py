@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ballproof.evaluate.results import TOTALS
 from ballproof.report.section import Headline, Kind, Section, Table
-from ballproof.runs import Run
+from ballproof.runs import TOTALS, Run
 
 MEANING = {
     "unsat": (Kind.PROVEN, "No input of the specification gives an output that it calls unsafe."),

@@ -1,6 +1,6 @@
 """The run folder: files written beside and renamed, rows appended whole with a checksum, one command at a time."""
 
 from ballproof.runs.journal import Journal
-from ballproof.runs.run import CONFIG, Run, versions
+from ballproof.runs.run import CONFIG, IDENTITY, TOTALS, Run, versions
 
-__all__ = ["CONFIG", "Journal", "Run", "versions"]
+__all__ = ["CONFIG", "IDENTITY", "TOTALS", "Journal", "Run", "versions"]

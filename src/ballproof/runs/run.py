@@ -18,7 +18,8 @@ from ballproof.runs.invocation import INVOCATION
 from ballproof.runs.journal import Journal, JournalRows, line_of
 from ballproof.runs.lock import LOCK, Lock
 
-CONFIG = "config.json"
+CONFIG, IDENTITY, TOTALS = "config.json", "identity.json", "results.json"
+"""What was asked, the hashes of what it was asked about, and what came out in all."""
 
 FORMAT = 2
 """Of the journals, as the config tells it: from 2 on every row has its checksum."""

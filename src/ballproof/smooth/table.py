@@ -13,7 +13,7 @@ from ballproof.data import Dataset
 from ballproof.errors import InputError
 from ballproof.evaluate import results
 from ballproof.evaluate.rows import Examples, collected
-from ballproof.runs import Run
+from ballproof.runs import TOTALS, Run
 from ballproof.smooth.binomial import check_draws
 from ballproof.smooth.smoothed import Smoothed
 from ballproof.spread import HERE, Row, Rows, Work, Workers
@@ -157,4 +157,4 @@ def write_rows(run: Run, rows: Sequence[Row], told: dict[str, Any], draws: Draws
         writer.writeheader()
         writer.writerows({k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()} for row in rows)
         text.detach()
-    run.write_json(results.TOTALS, {**told, "settings": asdict(draws)})
+    run.write_json(TOTALS, {**told, "settings": asdict(draws)})

@@ -7,18 +7,33 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ballproof.solve.leaf_bounds import Evaluation
 from ballproof.solve.leaves import Leaves, Site
+from ballproof.solve.marks import Mark, marked
 from ballproof.values import Interval
 
 EDGE = 0.1
 """The share of an interval that a cut at an inflection leaves on either side at least."""
 
 
-def losses(sites: list[Site], leaves: Leaves, at_sites: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """How much the relaxation loses at each neuron, all sites in one row, and the place where it would be cut."""
-    scores, points = [], []
-    for site, low, high, free, at in zip(sites, leaves.low, leaves.high, leaves.free, at_sites, strict=True):
-        score, point = loss_at(site, Interval(low, high), free, at)
+def losses(sites: list[Site], leaves: Leaves, seen: Evaluation) -> tuple[Tensor, Tensor]:
+    """How much the relaxation loses at each neuron, all sites in one row, and the place where it would be cut.
+
+    What a joint function loses by an argument counts at its mark, and at the neuron whose value the argument is.
+    """
+    scores, points = list[Tensor](), list[Tensor]()
+    for number, (site, free, at) in enumerate(zip(sites, leaves.free, seen.at, strict=True)):
+        if isinstance(site.operation, Mark):
+            x = marked(leaves, sites, number)
+            score, point = (
+                (seen.sway[number] * (x.upper - x.lower)).masked_fill(x.lower >= x.upper, -1.0).clamp(max=1e30),
+                x.center,
+            )
+            if site.ahead is not None and site.shared is not None:
+                mine, theirs = site.shared
+                scores[site.ahead].index_add_(1, theirs, score[:, mine] * (scores[site.ahead][:, theirs] > 0))
+        else:
+            score, point = loss_at(site, Interval(leaves.low[number], leaves.high[number]), free, at)
         scores.append(score)
         points.append(point)
     return torch.cat(scores, 1), torch.cat(points, 1)

@@ -112,7 +112,8 @@ class Opening:
 
 
 class LeafBackward(Backward):
-    """The pull-back. `seen`: the cotangents of the neurons of each site that were met, `(1, query, neurons)`."""
+    """The pull-back. `seen`: the cotangents of the neurons of each site that were met, `(1, query, neurons)`; `met`: those of
+    other nonlinear nodes, `(1, query, *node)`."""
 
     def __init__(
         self,
@@ -127,6 +128,7 @@ class LeafBackward(Backward):
         super().__init__(graph, region, constants, relaxations)
         self.openings, self.more = openings, more or {}
         self.seen: dict[str, Tensor] = {}
+        self.met: dict[str, Tensor] = {}
 
     def _through(self, node: Node, cotangents: Cotangents) -> None:
         if node.name in self.more:
@@ -136,6 +138,7 @@ class LeafBackward(Backward):
     def _through_nonlinear(self, node: Node, operation: Nonlinear, cotangents: Cotangents) -> None:
         opening = self.openings.get(node.name)
         if opening is None:
+            self.met[node.name] = cotangents.lower
             super()._through_nonlinear(node, operation, cotangents)
             return
         cotangent = cotangents.lower

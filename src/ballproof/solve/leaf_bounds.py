@@ -21,6 +21,7 @@ from ballproof.operations.relu import Relu
 from ballproof.problems import Region
 from ballproof.solve.leaf_backward import LeafBackward, Opening, Phases
 from ballproof.solve.leaves import Leaves, Site
+from ballproof.solve.marks import Joint
 from ballproof.values import Interval, Line, Relaxation
 
 MOMENTS = 0.9, 0.999
@@ -34,17 +35,18 @@ FEW_WRONG = 4
 
 @dataclass
 class Evaluation:
-    """Bounds of some leaves: `values (leaves,)`; `at`: the cotangent at each site, `(leaves, neurons)`; `points`: where the
-    relaxed problem is least, `(leaves, *input)`."""
+    """Bounds of some leaves: `values (leaves,)`; `at`: the cotangent at each site, `(leaves, neurons)`; `sway`: how far it
+    turns at each mark, zeros elsewhere; `points`: where the relaxed problem is least, `(leaves, *input)`."""
 
     values: Tensor
     at: list[Tensor] = field(default_factory=list)
+    sway: list[Tensor] = field(default_factory=list)
     points: Tensor | None = None
 
     def to(self, kind: torch.dtype) -> Evaluation:
         """The same in another precision, rounded to the nearest."""
         points = None if self.points is None else self.points.to(kind)
-        return Evaluation(self.values.to(kind), [a.to(kind) for a in self.at], points)
+        return Evaluation(self.values.to(kind), [a.to(kind) for a in self.at], [s.to(kind) for s in self.sway], points)
 
 
 class CutWeights(Protocol):
@@ -67,11 +69,15 @@ class LeafBounds:
         rows: Tensor,
         offsets: Tensor,
         quick: bool = False,
+        joints: tuple[Joint, ...] = (),
     ) -> None:
         """rows: `(groups, rows, *output)`; offsets: `(groups, rows)`; a positive mix of rows refutes a group.
 
-        quick: what is in double precision climbs in single precision; what is found there is then proven in double.
+        quick: what is in double precision climbs in single precision; what is found there is then proven in double. joints:
+        the functions that are relaxed anew on each leaf.
         """
+        self.joints = joints
+        self._relaxed: tuple[tuple[Tensor, ...], tuple[Tensor, ...], dict[str, Relaxation]] | None = None
         self.graph, self.region, self.sites = graph, region, sites
         self.rows, self.offsets = rows, offsets
         self.constants = {k: v.detach() for k, v in graph.constants().items()}
@@ -87,7 +93,8 @@ class LeafBounds:
         sites = [replace(s, constants=tuple(c.to(kind) for c in s.constants)) for s in self.sites]
         lines = {n: _typed(r, kind) for n, r in self.lines.items()}
         ends = self.rows.to(kind), self.offsets.to(kind)
-        return LeafBounds(self.graph.to(dtype=kind), self.region.to(dtype=kind), sites, lines, *ends)
+        joints = tuple(j.to(kind) for j in self.joints)
+        return LeafBounds(self.graph.to(dtype=kind), self.region.to(dtype=kind), sites, lines, *ends, joints=joints)
 
     def evaluate(self, leaves: Leaves, details: bool = False) -> Evaluation:
         """The bounds that the leaves' own slopes, multipliers and mixes prove. Differentiable in those."""
@@ -108,7 +115,16 @@ class LeafBounds:
             walk.seen[s.node.name][0].expand(len(leaves), -1) if s.node.name in walk.seen else z
             for s, z in zip(self.sites, zeros, strict=True)
         ]
-        return Evaluation(values, at, self.region.minimizer(slope)[0])
+        return Evaluation(values, at, self._sway(walk, leaves, zeros), self.region.minimizer(slope)[0])
+
+    def _sway(self, walk: LeafBackward, leaves: Leaves, zeros: list[Tensor]) -> list[Tensor]:
+        """How far the coefficients of marked arguments turn, over all joint functions that were met."""
+        found = list(zeros)
+        for joint in (j for j in self.joints if j.node.name in walk.met):
+            met = walk.met[joint.node.name][0]
+            for number, own in joint.sway(met.expand(len(leaves), *met.shape[1:]), leaves, self.sites):
+                found[number] = found[number] + own
+        return found
 
     def _weights(self, leaves: Leaves) -> Tensor:
         """Of the rows, from their mixes."""
@@ -118,7 +134,15 @@ class LeafBounds:
         """A pull-back through the leaves' own lines, with or without their multipliers."""
         phases = self.cuts.weights(leaves)[0] if self.cuts is not None and multiplied else [None for _ in self.sites]
         lines = {s.node.name: self._opening(i, leaves, multiplied, phases[i]) for i, s in enumerate(self.sites)}
-        return LeafBackward(self.graph, self.region, self.constants, self.fixed, lines, self._more(leaves))
+        relaxations = {**self.fixed, **self._on(leaves)}
+        return LeafBackward(self.graph, self.region, self.constants, relaxations, lines, self._more(leaves))
+
+    def _on(self, leaves: Leaves) -> dict[str, Relaxation]:
+        """The joint functions on what the leaves know of their arguments; kept while leaves with the same intervals ask."""
+        if self._relaxed is None or self._relaxed[0] is not leaves.low or self._relaxed[1] is not leaves.high:
+            found = {j.node.name: j.relaxed(leaves, self.sites) for j in self.joints}
+            self._relaxed = leaves.low, leaves.high, found
+        return self._relaxed[2]
 
     def _opening(self, number: int, leaves: Leaves, multiplied: bool, weight: Tensor | None) -> Opening:
         site, low, high, beta = self.sites[number], leaves.low[number], leaves.high[number], leaves.beta[number]
@@ -128,7 +152,7 @@ class LeafBounds:
         phases = None
         if weight is not None and isinstance(site.operation, Relu):
             phases = Phases(*(t.unsqueeze(0) for t in (weight, leaves.free[number][0], low, high)))
-        if not multiplied or site.argument == self.graph.input or not (beta.requires_grad or bool(beta.any())):
+        if not multiplied or not (beta.requires_grad or bool(beta.any())):
             return Opening(self.places[number], lines, phases=phases)
         cost = (beta.clamp(min=0) * high + beta.clamp(max=0) * low).sum(1)
         return Opening(self.places[number], lines, (beta.unsqueeze(0), cost.unsqueeze(0)), phases)

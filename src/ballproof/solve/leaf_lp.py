@@ -77,7 +77,7 @@ def _planes(bounds: LeafBounds, leaf: Leaves, cuts: list[Tensor]) -> tuple[tuple
     above, below, low, high = [], [], [], []
     for site, cut, a, b in zip(bounds.sites, cuts, leaf.low, leaf.high, strict=True):
         chosen = cut[0].nonzero().flatten()
-        if not len(chosen) or site.argument == bounds.graph.input:
+        if not len(chosen):
             continue
         shape = bounds.graph.node[site.argument].shape
         unit = torch.zeros(len(chosen), int(torch.Size(shape).numel()), dtype=a.dtype)

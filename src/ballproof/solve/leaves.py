@@ -17,7 +17,8 @@ from ballproof.values import Interval
 class Site:
     """The neurons of one scalar node that the root leaves unsettled: flat places of its argument, `(neurons,)`.
 
-    constants: the operation's further arguments at those places.
+    constants: the operation's further arguments at those places. ahead: the number of the site whose values are the argument,
+    None where there is none; shared: which neurons of this site take values of which neurons of that one.
     """
 
     node: Node
@@ -25,6 +26,8 @@ class Site:
     argument: str
     places: Tensor
     constants: tuple[Tensor, ...]
+    ahead: int | None = None
+    shared: tuple[Tensor, Tensor] | None = None
 
     def interval(self, low: Tensor, high: Tensor) -> Interval:
         return Interval(low, high)
@@ -102,7 +105,7 @@ def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping
 
     Wherever the two lines of a node differ, be it by rounding, a neuron counts as unsettled.
     """
-    found = []
+    found = list[Site]()
     for node in graph.varying:
         operation, name = node.operation, node.inputs[0]
         if not isinstance(operation, Scalar) or not graph.node[name].varies or node.shape != graph.node[name].shape:
@@ -113,8 +116,17 @@ def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping
         places = (operation.unsettled(intervals[name], *given)[0] | two).reshape(-1).nonzero().flatten()
         if len(places):
             at = tuple(c.expand(1, *node.shape).reshape(-1)[places] for c in given)
-            found.append(Site(node, operation, name, places, at))
+            found.append(Site(node, operation, name, places, at, *_shared(found, name, places)))
     return found
+
+
+def _shared(sites: list[Site], name: str, places: Tensor) -> tuple[int | None, tuple[Tensor, Tensor] | None]:
+    """The site of this node, and the pairs of neurons at the same places of it."""
+    number = next((k for k, s in enumerate(sites) if s.node.name == name), None)
+    if number is None:
+        return None, None
+    mine, theirs = (places.unsqueeze(1) == sites[number].places).nonzero(as_tuple=True)
+    return (number, (mine, theirs)) if len(mine) else (None, None)
 
 
 def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, rows: int) -> Leaves:

@@ -24,7 +24,8 @@ from ballproof.solve.cuts import Cuts
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaf_lp import decided_by_lp
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
-from ballproof.solve.violated import LEAST_GAIN, Violated
+from ballproof.solve.marks import joints_of, with_marks
+from ballproof.solve.violated import LEAST_GAIN, Violated, narrowed
 from ballproof.values import Interval, Relaxation
 
 CANDIDATES = 4
@@ -55,6 +56,7 @@ EAGER, SELDOM = 30, 10
 class NeuronSplitting:
     """The search on one task. intervals: those that all leaves stand on; None finds some with optimised slopes.
 
+    Without given intervals, the arguments of functions of several numbers are cut too (`solve/marks.py`).
     cuts: whether closed leaves tell the others what they exclude (`solve/cuts.py`). A search that writes its proof down
     (`certificate/by_neurons.py`) overrides `_anew`, `_parted`, `_closed`, `_settled` and `_violated`, and learns no cuts.
     """
@@ -71,8 +73,8 @@ class NeuronSplitting:
 
     @property
     def open(self) -> int:
-        """How many neurons the root leaves open; 0 before the first run."""
-        return sum(len(s.places) for s in self.sites)
+        """How many neurons the root leaves open, without marks of large arguments; 0 before the first run."""
+        return sum(len(s.places) for s in self.sites if narrowed(s))
 
     @property
     def finished(self) -> bool:
@@ -92,12 +94,14 @@ class NeuronSplitting:
             self.task = replace(self.task, graph=without_pooling(self.task.graph))
         known = tight_pass(self.task).intervals if self.intervals is None else self.intervals
         graph, intervals = _living(self.task.graph, known)
+        if self.intervals is None:
+            graph, intervals = with_marks(graph, intervals)
         self.task = task = replace(self.task, graph=graph)
         rows, offsets, self.names = _by_group(task)
         constants = {k: v.detach() for k, v in graph.constants().items()}
         self.sites = sites_of(graph, intervals, constants)
-        lines = _lines(graph, intervals, constants)
-        self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick=True)
+        lines, joints = _lines(graph, intervals, constants), joints_of(graph, self.sites, intervals, constants)
+        self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick=True, joints=joints)
         start = root(self.sites, intervals, torch.arange(len(rows)), rows.shape[1])
         start = _first_mix(self.bounds, start, rows.shape[1])
         start = self._anew(start)
@@ -137,7 +141,7 @@ class NeuronSplitting:
         for _ in range(ROUNDS):
             if not len(leaves) or clock.over:
                 break
-            lost, _ = losses(self.sites, leaves, seen.at)
+            lost, _ = losses(self.sites, leaves, seen)
             leaves, empty, gain = violated.run(leaves, lost, self._cuts(leaves), clock)
             found = self._bounded(leaves[(~empty).nonzero().flatten()], STEPS_ROOT)
             if isinstance(found, Answer):
@@ -193,7 +197,7 @@ class NeuronSplitting:
             self.waiting -= 1
             return leaves, seen
         aged, young = old.nonzero().flatten(), (~old).nonzero().flatten()
-        lost, _ = losses(self.sites, leaves[aged], _part(seen, aged).at)
+        lost, _ = losses(self.sites, leaves[aged], _part(seen, aged))
         clock = self.clock.part(RENEWING)
         new, empty, _ = self._violated(thorough=False).run(leaves[aged], lost, self._cuts(leaves[aged]), clock)
         new = replace(new, age=torch.zeros_like(new.age))[(~empty).nonzero().flatten()]
@@ -284,7 +288,7 @@ class NeuronSplitting:
 
     def _split(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves | None, Tensor]:
         """Both children of every leaf at the most promising of some candidates; and the leaves that have none left."""
-        scores, points = losses(self.sites, leaves, seen.at)
+        scores, points = losses(self.sites, leaves, seen)
         count = min(CANDIDATES, scores.shape[1])
         values, choice = scores.topk(count, 1)
         left, whole = (values[:, 0] > 0).nonzero().flatten(), (~(values[:, 0] > 0)).nonzero().flatten()
@@ -381,9 +385,10 @@ def _first_mix(bounds: LeafBounds, leaves: Leaves, rows: int) -> Leaves:
 
 def _joined(seen: list[Evaluation]) -> Evaluation:
     """Of the leaves of all; without points."""
-    return Evaluation(torch.cat([s.values for s in seen]), [torch.cat(x) for x in zip(*(s.at for s in seen), strict=True)])
+    at, sway = ([torch.cat(x) for x in zip(*parts, strict=True)] for parts in ([s.at for s in seen], [s.sway for s in seen]))
+    return Evaluation(torch.cat([s.values for s in seen]), at, sway)
 
 
 def _part(seen: Evaluation, index: Tensor | slice) -> Evaluation:
     points = None if seen.points is None else seen.points[index]
-    return Evaluation(seen.values[index], [a[index] for a in seen.at], points)
+    return Evaluation(seen.values[index], [a[index] for a in seen.at], [s[index] for s in seen.sway], points)

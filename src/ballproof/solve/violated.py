@@ -15,6 +15,7 @@ from torch import Tensor
 from ballproof.solve.clock import Clock
 from ballproof.solve.leaf_bounds import RATE, LeafBounds
 from ballproof.solve.leaves import Leaves, Site
+from ballproof.solve.marks import Mark
 from ballproof.values import Interval
 
 STEPS_ROOT, STEPS_LEAF = 15, 6
@@ -34,11 +35,22 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 """Of their size: ends that cross by more prove that a leaf holds no violation at all."""
 
 
+MOST_MARKS = 256
+"""Of one argument of a joint function: beyond that all the queries cost more than they tell."""
+
+
+def narrowed(site: Site) -> bool:
+    """Whether the neurons of a site get narrow intervals."""
+    return not isinstance(site.operation, Mark) or len(site.places) <= MOST_MARKS
+
+
 class _Neurons(LeafBounds):
     """Bounds of single neurons where the property is violated: a query is a leaf, with the weights of the rows as its mix."""
 
     def __init__(self, bounds: LeafBounds) -> None:
-        super().__init__(bounds.graph, bounds.region, bounds.sites, bounds.lines, bounds.rows, bounds.offsets)
+        super().__init__(
+            bounds.graph, bounds.region, bounds.sites, bounds.lines, bounds.rows, bounds.offsets, joints=bounds.joints
+        )
         self.target, self.unit, self.size = "", bounds.rows.new_zeros(0), bounds.rows.new_zeros(0)
         self.guide = None if bounds.scout is bounds else _Neurons(bounds.scout)
         self.scout = self.guide or self
@@ -91,7 +103,7 @@ class Violated:
         for number in reversed(range(len(self.bounds.sites))):
             if clock.over or self.bounds.sites[number].argument == self.bounds.graph.input:
                 break
-            if not bool(asked[number].any()):
+            if not bool(asked[number].any()) or not narrowed(self.bounds.sites[number]):
                 continue
             before = _width(leaves, number)
             leaves, crossed = self._site(leaves, cuts, number, asked[number], clock)

@@ -16,9 +16,6 @@ from ballproof.spread.work import Failure, Rows
 STARTING = 300.0
 """Seconds that a process may take to start: importing torch from a network drive is slow."""
 
-GRACE = 5.0
-"""Seconds after its limit before an item is stopped from outside; it should have stopped by itself long before."""
-
 
 @dataclass(frozen=True)
 class Orders:
@@ -49,7 +46,7 @@ class Hand:
         try:
             pipe = self._started()
             pipe.send_bytes(pickle.dumps(item))
-            if not pipe.poll(None if seconds == float("inf") else seconds + GRACE):
+            if not pipe.poll(None if seconds == float("inf") else seconds):
                 self.close()
                 return Failure.TIME
             found = pickle.loads(pipe.recv_bytes())  # noqa: S301  from our own process

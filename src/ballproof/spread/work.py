@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,15 @@ from ballproof.errors import of_memory
 Row = dict[str, Any]
 Rows = list[Row]
 Item = TypeVar("Item")
+
+
+PATIENCE = 0.6, 0.03
+"""Seconds after a limit, or that share of it if more, at which what goes on is ended from outside: a contract of 1 s or 5 %."""
+
+
+def patience(limit: float) -> float:
+    """Seconds from the beginning to the end from outside of what should end after `limit` seconds."""
+    return limit + max(PATIENCE[0], PATIENCE[1] * limit)
 
 
 class Barrier:
@@ -56,15 +66,23 @@ class Work(ABC, Generic[Item]):
         """After how long a worker stops an item that should have stopped by itself."""
         return math.inf
 
+    def after(self, item: Item, seconds: float) -> Item:
+        """The item when so many seconds of its limit are spent; itself where it has none."""
+        return item
+
 
 def carried_out(work: Work[Item], item: Item, ask: Callable[[Item], Rows | Failure]) -> Rows:
-    """The rows of an item. A death is tried again once; too little memory, in smaller parts; then the item is given up."""
+    """The rows of an item. A death is tried again once; too little memory, in smaller parts; then the item is given up.
+
+    All of that within the item's limit, if it has one.
+    """
+    start = time.monotonic()
     found = ask(item)
     if found is Failure.DEATH:
-        found = ask(item)
+        found = ask(work.after(item, time.monotonic() - start))
     if not isinstance(found, Failure):
         return found
-    parts = [] if found is Failure.TIME else work.smaller(item)
+    parts = [] if found is Failure.TIME else work.smaller(work.after(item, time.monotonic() - start))
     if not parts:
         return work.given_up(item, found.value)
     return [row for part in parts for row in carried_out(work, part, ask)]
