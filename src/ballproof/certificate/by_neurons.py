@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,9 @@ class _Written(NeuronSplitting):
             return super()._again(stack)
         self.wide = None
         return None
+
+    def _refined(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
+        return dict(self.known)
 
     # What the search tells
 
