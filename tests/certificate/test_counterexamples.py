@@ -11,7 +11,6 @@ import pytest
 from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import RefusedError
 from ballproof.certificate.checker.certificate import check
-from ballproof.certificate.counterexample import check_file
 from ballproof.certificate.writer import write_certificate
 from ballproof.cli import main as cli
 from oracles.onnx_nets import Layers, dense, exact, in_float32, write_dense, write_property
@@ -40,21 +39,21 @@ def test_a_point_violates_exactly_where_its_exact_value_says_so(tmp_path: Path) 
             claim = write_property(tmp_path / "p.vnnlib", np.full(3, -0.5), np.full(3, 0.5), 2, f"(<= Y_0 {digits})")
             path = results(tmp_path / f"{number}.txt", x)
             if ok:
-                assert check_file(path, net, claim).semantics == "real numbers"
+                assert check(path, net, claim).semantics == "real numbers"
             else:
                 with pytest.raises(RefusedError, match="does not violate"):
-                    check_file(path, net, claim)
+                    check(path, net, claim)
             with pytest.raises(RefusedError, match="float32"):
-                check_file(path, net, claim, deployed=True)
+                check(path, net, claim, deployed=True)
         claim = write_property(tmp_path / "p.vnnlib", np.full(3, -0.5), np.full(3, 0.5), 2, f"(<= Y_0 {float(value) + 1e-3})")
-        assert check_file(results(tmp_path / "d.txt", x), net, claim, deployed=True).semantics.startswith("every float32")
+        assert check(results(tmp_path / "d.txt", x), net, claim, deployed=True).semantics.startswith("every float32")
 
 
 def test_inputs_outside_of_the_box_and_damaged_files_are_refused(tmp_path: Path) -> None:
     net = write_dense(tmp_path / "net.onnx", LAYERS)
     claim = write_property(tmp_path / "p.vnnlib", np.full(3, -0.5), np.full(3, 0.5), 2, "(<= Y_0 1000)")
     good = results(tmp_path / "g.txt", np.zeros(3))
-    assert check_file(good, net, claim).claim.startswith("the input lies in")
+    assert check(good, net, claim).claim.startswith("the input lies in")
     for text, reason in (
         (good.read_text().replace("(X_1 0.0)", "(X_1 0.75)"), "no box"),
         (good.read_text().replace("(X_1 0.0)", ""), "gives 2 inputs"),
@@ -65,7 +64,7 @@ def test_inputs_outside_of_the_box_and_damaged_files_are_refused(tmp_path: Path)
     ):
         (tmp_path / "b.txt").write_text(text)
         with pytest.raises(RefusedError, match=reason):
-            check_file(tmp_path / "b.txt", net, claim)
+            check(tmp_path / "b.txt", net, claim)
 
 
 def test_what_verify_finds_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +111,7 @@ def test_networks_that_detect_the_order_of_a_sum_are_proven_for_real_numbers_alo
         with pytest.raises(RefusedError):
             check(tmp_path / "real.gz", net, claim, deployed=True, exact=fractions)
     false = write_property(tmp_path / "f.vnnlib", np.ones(1), np.ones(1), 2, f"(<= Y_0 {true})")
-    assert check_file(results(tmp_path / "x.txt", np.ones(1)), net, false).semantics == "real numbers"
+    assert check(results(tmp_path / "x.txt", np.ones(1)), net, false).semantics == "real numbers"
     assert not write_certificate(tmp_path / "false.gz", net, false, 0.5).whole
 
 

@@ -14,14 +14,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from ballproof.certificate.check import main
-from ballproof.certificate.checker import neurons, tree
+from ballproof.certificate.checker import lines as reader
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, check
 from ballproof.certificate.checker.neurons import Cells
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases, roots
 from ballproof.certificate.checker.rounded import Bounds
-from ballproof.certificate.counterexample import check_file
 from oracles.onnx_nets import dense, write_dense, write_nodes
 
 
@@ -164,7 +163,7 @@ def test_a_counterexample_on_the_edge_of_a_strict_claim_is_not_taken(tmp_path: P
     asked = claim(tmp_path / "p.vnnlib", "1", "(< Y_0 1)")
     (tmp_path / "r.txt").write_text("sat\n((X_0 1.0)\n(Y_0 1.0))\n")
     with pytest.raises(NotModelledError, match="strict"):
-        check_file(tmp_path / "r.txt", net, asked)
+        check(tmp_path / "r.txt", net, asked)
 
 
 @pytest.mark.parametrize("lines", ["k 0 0 0x1p+0\np 1\np 2", "k 0 0 -0x1p+0\np 2\np 1", "s 0 0 0x1p+0\np 2\np 1", "p 0"])
@@ -216,8 +215,7 @@ def test_open_boxes_and_cells_are_bounded_in_number_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, reason: str
 ) -> None:
     """Each takes hundreds of bytes, however few numbers it holds: a thousandth of the limit is reached after 1,000."""
-    for module in (tree, neurons):
-        monkeypatch.setattr(module, "MOST_OPEN", module.MOST_OPEN // 1000)
+    monkeypatch.setattr(reader, "MOST_OPEN", reader.MOST_OPEN // 1000)
     many = "".join(lines.format(k) for k in range(2000))
     with pytest.raises(RefusedError, match=reason):
         check(*hostile(tmp_path, many if "s" in lines else f"g 0\na 0\n{many}"))

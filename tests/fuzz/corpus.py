@@ -25,7 +25,6 @@ from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedEr
 from ballproof.certificate.checker.certificate import check
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases
-from ballproof.certificate.counterexample import check_file
 from ballproof.certificate.writer import write_certificate
 from ballproof.data import load
 from ballproof.errors import BallproofError
@@ -166,7 +165,7 @@ def _point(path: Path) -> object:
     net, asked = path.parent / "point.onnx", path.parent / "point.vnnlib"
     net.write_bytes(dense())
     asked.write_text(PROVABLE.replace("1.01", "-99"))
-    return check_file(path, net, asked)
+    return check(path, net, asked)
 
 
 def _images(path: Path) -> object:

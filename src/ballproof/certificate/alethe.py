@@ -195,13 +195,13 @@ class Proof:
             return {names((self.bends.index(place), unit))[1]: Fraction(1)}
         found = [{"": Fraction(node.bias[unit])}]
         for part in node.parts:
-            row = part.rows(np.array([unit]))[0]
+            row = part.pulled(np.eye(1, node.size, unit, part.weight.dtype))[0]
             found += [times(self.expression(part.source, int(i)), Fraction(row[i])) for i in np.flatnonzero(row)]
         return self.walks.setdefault((place, unit), added(found))
 
     def argument(self, unit: Unit) -> Row:
         node = self.net.nodes[self.bends[unit[0]]]
-        return self.expression(node.parts[0].source, int(node.take[unit[1]]))
+        return self.expression(node.parts[0].source, int(node.parts[0].places[unit[1], 0, 0]))
 
     def assertions(self) -> list[tuple[list[Fact], Any]]:
         """Assume the query; the ends of the inputs become facts.

@@ -97,8 +97,9 @@ def in_matrices(network: Network) -> Graph | None:
     made = _Matrices(nodes[0].size)
     for place, node in enumerate(nodes[1:], 1):
         if node.kind == "Relu":
-            source = made.names[node.parts[0].source]
-            made.add(f"{place}", Relu(), (made.taken(f"{place}.argument", source, node.take, node.parts[0].size),), node.size)
+            (part,) = node.parts
+            argument = made.taken(f"{place}.argument", made.names[part.source], part.places.ravel(), part.size)
+            made.add(f"{place}", Relu(), (argument,), node.size)
         else:
             made.affine(f"{place}", node.parts, node.bias)
         made.names.append(f"{place}")
@@ -129,9 +130,9 @@ class _Matrices:
 
     def affine(self, name: str, parts: tuple[Part, ...], bias: Array) -> None:
         """The sum of the parts and the bias, one matrix for each source."""
-        every, matrices = np.arange(len(bias)), dict[int, Array]()
+        matrices: dict[int, Array] = {}
         for part in parts:
-            matrices[part.source] = matrices.get(part.source, 0) + part.rows(every)
+            matrices[part.source] = matrices.get(part.source, 0) + part.pulled(np.eye(len(bias)))
         total = ""
         for k, (source, matrix) in enumerate(matrices.items()):
             own = name if len(matrices) == 1 else f"{name}.{k}"

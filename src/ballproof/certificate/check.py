@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
-from ballproof.certificate.checker.certificate import LONGEST
-from ballproof.certificate.counterexample import check_file
+from ballproof.certificate.checker.certificate import LONGEST, check
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +24,7 @@ def main(arguments: list[str]) -> int:
     seconds = float(limits.pop().partition("=")[2]) if limits else LONGEST
     try:
         certificate, network, property_ = map(Path, files)
-        found = check_file(certificate, network, property_, "--deployed" in flags, "--exact" in flags, seconds)
+        found = check(certificate, network, property_, "--deployed" in flags, "--exact" in flags, seconds)
     except RefusedError as error:
         print(f"refused: {error}")
         return 1

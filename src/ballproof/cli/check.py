@@ -34,7 +34,7 @@ def check(
     import time
 
     from ballproof.certificate.checker.arithmetic import NotModelledError, RefusedError
-    from ballproof.certificate.counterexample import check_file
+    from ballproof.certificate.checker.certificate import check as check_file
 
     start = time.monotonic()
     if not time_limit > 0:

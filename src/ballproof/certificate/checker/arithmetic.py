@@ -48,9 +48,6 @@ class Arithmetic:
     deployed: bool = False
     exact: bool = False
 
-    def __str__(self) -> str:
-        return "exact rational arithmetic" if self.exact else "float64 with all rounding errors taken off"
-
     @property
     def slop(self) -> Any:
         return 1 if self.exact else SLOP
@@ -94,15 +91,9 @@ class Arithmetic:
         ends = np.asarray(low, np.float64), np.asarray(high, np.float64)
         return (np.nextafter(ends[0], -np.inf), np.nextafter(ends[1], np.inf)) if self.exact else ends
 
-    def shorter(self, value: Array) -> Array:
-        """Near the value, of few digits."""
-        return self.number(np.asarray(value, np.float64)) if self.exact else value
-
     def settled(self, value: Array) -> Array:
         """The value. Raises `RefusedError` where it overflowed; in fractions no float may have come in."""
-        if self.exact:
-            if not all(isinstance(v, (int, Fraction)) for v in value.ravel()):
-                raise RefusedError("a float among fractions")
-        elif not np.isfinite(value).all():
-            raise RefusedError("numbers overflow on this box")
+        whole = all(isinstance(v, (int, Fraction)) for v in value.ravel()) if self.exact else np.isfinite(value).all()
+        if not whole:
+            raise RefusedError("numbers overflow on this box, or a float is among fractions")
         return value

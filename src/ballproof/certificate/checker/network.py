@@ -31,30 +31,16 @@ class Part:
     places: Array
     weight: Array
 
-    @property
-    def single(self) -> bool:
-        """Whether each output is one number times a factor."""
-        return bool(self.weight.shape[1:] == (1, 1) == self.places.shape[1:])
-
     def applied(self, weight: Array, value: Array) -> Array:
         """`(boxes, outputs)` from values `(boxes, size)`, by a weight of the shape of this one."""
         windows = np.concatenate([value, np.zeros((len(value), 1), value.dtype)], 1)[:, self.places]  # padding is 0
-        if self.single:
-            return windows[:, :, 0, 0] * weight[:, 0, 0]
         boxes, groups, count, k = windows.shape
         found = windows.swapaxes(0, 1).reshape(groups, boxes * count, k) @ weight.swapaxes(1, 2)
         return found.reshape(groups, boxes, count, -1).transpose(1, 0, 3, 2).reshape(boxes, -1)
 
-    def rows(self, outputs: Array) -> Array:
-        """The coefficients of some outputs, `(outputs, size)`."""
-        group, unit, window = np.unravel_index(outputs, (*self.weight.shape[:2], self.places.shape[1]))
-        found = np.zeros((len(outputs), self.size + 1), self.weight.dtype)
-        found[np.arange(len(outputs))[:, None], self.places[group, window]] = self.weight[group, unit]
-        return found[:, :-1]
-
     def pulled(self, row: Array) -> Array:
         """Coefficients of the source's vector, `(..., size)`, from those of the outputs, `(..., outputs)`."""
-        if self.single:
+        if self.weight.shape[1:] == (1, 1) == self.places.shape[1:]:  # each output is one number times a factor
             return spread(row * self.weight[:, 0, 0], self.places[:, 0, 0], self.size)
         if self.places.shape[:2] == (1, 1):
             return spread(row @ self.weight[0], self.places[0, 0], self.size)
@@ -79,8 +65,8 @@ def spread(row: Array, places: Array, size: int) -> Array:
 
 @dataclass(frozen=True)
 class Node:
-    """`input`; `affine`, the sum of its parts and `bias (size,)`; or a function of each of the numbers `take` of its one part's
-    source: `Relu`, or a name in curves.py.
+    """`input`; `affine`, the sum of its parts and `bias (size,)`; or a function of each number of its one part,
+    whose factors are 1: `Relu`, or a name in curves.py.
 
     terms: numbers added for one output, at most. steps: roundings that float32 makes of one, 0 where it makes none. burden:
     `(size,)`, the absolute terms behind the bias. peak: the largest factor behind an intermediate result. rooted: whether the
@@ -96,10 +82,6 @@ class Node:
     steps: int = 0
     peak: float = 1.0
     rooted: bool = False
-
-    @property
-    def take(self) -> Array:
-        return np.asarray(self.parts[0].places[:, 0, 0])
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ballproof.certificate.checker.arithmetic import Array, RefusedError
+from ballproof.certificate.checker.lines import Open, index, number
 from ballproof.certificate.checker.network import Question
 from ballproof.certificate.checker.rounded import Bounds, Lines, lines
 
@@ -31,27 +32,6 @@ BATCH = 64
 FIRST, LEVELS = 48, 64
 MOST_ROWS = 1000
 """Rows of one group."""
-
-MOST_OPEN, EACH = 2**26, 64
-"""Numbers that the cells, or the boxes, which are open at once may hold, and for how many more each of them counts."""
-
-
-def number(word: str) -> float:
-    """A hexadecimal float that is finite."""
-    try:
-        found = float.fromhex(word)
-    except (ValueError, OverflowError):
-        raise RefusedError(f"`{word[:20]}` is no number") from None
-    if not np.isfinite(found):
-        raise RefusedError(f"`{word[:20]}` is not finite")
-    return found
-
-
-def index(word: str, count: int) -> int:
-    """A whole number below `count`."""
-    if not word.isascii() or not word.isdigit() or len(word) > 9 or int(word) >= count:
-        raise RefusedError(f"`{word[:20]}` is none of {count}")
-    return int(word)
 
 
 @dataclass
@@ -64,10 +44,6 @@ class Cell:
     share: float = 1.0
     bend: int = -1
     fresh: dict[tuple[int, int], Any] = field(default_factory=dict)
-
-    @property
-    def empty(self) -> bool:
-        return any(bool((low > high).any()) for low, high in self.ends)
 
     def cut(self, bend: int, told: dict[tuple[int, int], Any]) -> list[tuple[Array, Array]]:
         """The ends of where arguments are at least the values that are told of them, or (side -1) at most."""
@@ -99,16 +75,16 @@ class Query:
     aim: tuple[int, int, int] | None = None
 
 
-class Cells:
+class Cells(Open):
     """The cells that are open, and what waits to be computed."""
+
+    kind = "cells"
 
     def __init__(self, bounds: Bounds, question: Question) -> None:
         self.bounds, self.question = bounds, question
         self.whole = [(low[0], high[0]) for low, high in bounds.arguments.values()]
-        self.size = EACH + sum(low.size for low, _ in self.whole)
-        self.open: dict[int, Cell] = {}
-        self.begun: list[int] = []
-        self.count = 0
+        super().__init__(sum(low.size for low, _ in self.whole))
+        self.begun = [0] * question.count
         self.waiting: list[Query] = []
 
     def read(self, line: str) -> None:
@@ -117,16 +93,17 @@ class Cells:
             case ["a", group]:
                 self.begin(index(group, self.question.count))
             case ["n", name, bend, unit]:
-                self.opened(name)
-                self.split(int(name), *self.unit(bend, unit))
+                cell, (at, one) = self.cell(name), self.unit(bend, unit)
+                del self.open[int(name)]
+                self.add(*(Cell(cell.group, cell.cut(at, {(one, side): 0}), cell.share / 2) for side in (-1, 1)))
             case ["q", name, *words]:
-                cell = self.opened(name)
-                if words or not cell.empty:
+                cell = self.cell(name)
+                if words or not any((low > high).any() for low, high in cell.ends):
                     self.waiting.append(self.query(cell, words))
                 del self.open[int(name)]
             case ["i", name, bend, unit, "1" | "-1" as side, mix, *words]:
                 aim = (*self.unit(bend, unit), int(side))
-                cell = self.opened(name, aim[0])
+                cell = self.cell(name, aim[0])
                 cell.bend = aim[0]
                 self.waiting.append(self.query(cell, [mix, *words], aim))
             case _:
@@ -134,11 +111,9 @@ class Cells:
         if len(self.waiting) >= BATCH:
             self.settle()
 
-    def opened(self, name: str, bend: int = -1) -> Cell:
+    def cell(self, name: str, bend: int = -1) -> Cell:
         """The cell, in which what its lines `i` say holds, but for the last ones if they are of this rectifier."""
-        cell = self.open.get(index(name, self.count))
-        if cell is None:
-            raise RefusedError(f"cell {name} is not open")
+        cell: Cell = self.opened(name)
         if cell.bend not in (-1, bend):
             self.settle()
             cell.narrow()
@@ -157,27 +132,15 @@ class Cells:
     def begin(self, group: int) -> None:
         """A cell that is the whole box. At most twice for a group: a search may begin again."""
         self.open = {k: c for k, c in self.open.items() if c.group != group}
-        if self.begun.count(group) > 1:
+        if self.begun[group] > 1:
             raise RefusedError(f"group {group} begins again and again")
-        self.begun.append(group)
-        self._add(Cell(group, self.whole))
-
-    def split(self, name: int, bend: int, unit: int) -> None:
-        """Two cells for one: where the argument is at most 0, and at least."""
-        cell = self.open.pop(name)
-        self._add(*(Cell(cell.group, cell.cut(bend, {(unit, side): 0}), cell.share / 2) for side in (-1, 1)))
-
-    def _add(self, *cells: Cell) -> None:
-        if (len(self.open) + len(cells)) * self.size > MOST_OPEN:
-            raise RefusedError("too many cells are open at once")
-        self.open |= enumerate(cells, self.count)
-        self.count += len(cells)
+        self.begun[group] += 1
+        self.add(Cell(group, self.whole))
 
     @property
     def left(self) -> float:
         """What share of the box is open, each half of a split counted half."""
-        unbegun = self.question.count - len(set(self.begun))
-        return (sum(c.share for c in self.open.values()) + unbegun) / self.question.count
+        return float(sum(c.share for c in self.open.values()) + self.begun.count(0)) / self.question.count
 
     def query(self, cell: Cell, words: list[str], aim: tuple[int, int, int] | None = None) -> Query:
         """What MIX, SLOPES and TRIPLES say."""
@@ -195,7 +158,7 @@ class Cells:
     def finish(self) -> None:
         """Raises `RefusedError` unless all cells are proven, those of every group."""
         self.settle()
-        if self.open or len(set(self.begun)) < self.question.count:  # not their shares, which underflow
+        if self.open or 0 in self.begun:  # not their shares, which underflow
             raise RefusedError(f"a proof by neurons ends with {100 * self.left:.4g} % of its box open")
 
     def unit(self, bend: str, unit: str) -> tuple[int, int]:

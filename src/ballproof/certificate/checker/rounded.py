@@ -76,8 +76,6 @@ class Bounds:
                     self._affine(node)
                 else:
                     self._function(place, node)
-                for ends in (self.low, self.high, self.load, self.slack):
-                    arithmetic.settled(ends[place])
                 size = self.magnitude(place)
                 if arithmetic.deployed and not (arithmetic.scalar(node.peak) * (1 + size + self.load[place]) < LARGEST32).all():
                     raise RefusedError("float32 numbers may overflow on this box")
@@ -86,7 +84,7 @@ class Bounds:
     def _known(self, *values: Array) -> None:
         zero = np.zeros((1, values[0].shape[1]), self.type)
         for ends, value in zip((self.low, self.high, self.load, self.slack), (*values, zero, zero), strict=False):
-            ends.append(value)
+            ends.append(self.arithmetic.settled(value))
 
     def magnitude(self, place: int) -> Array:
         """The largest size of each number of a node, by box."""
@@ -110,12 +108,14 @@ class Bounds:
         self._known(exact.down(middle - exact.up(wide)), exact.up(middle + exact.up(wide)), load, slack)
 
     def _function(self, place: int, node: Node) -> None:
-        (part,) = node.parts
-        low, high = self.low[part.source][:, node.take], self.high[part.source][:, node.take]
+        (part,), take = node.parts, node.parts[0].places.ravel()
+        low, high = self.low[part.source][:, take], self.high[part.source][:, take]
         unsettled = (low < 0) & (high > 0) if node.kind == "Relu" else low < high
         open_, source = np.flatnonzero(unsettled.any(0)), self.network.nodes[part.source]
         if len(open_) and source.kind == "affine" and any(p.source for p in source.parts):  # else no row knows more
-            found, asked = self._ends(part.source, node.take[open_]), unsettled[:, open_]  # so that no box minds its company
+            rows = np.eye(source.size, dtype=self.type)[take[open_]]
+            rows, zero = np.concatenate([rows, -rows])[None], np.zeros((1, 2 * len(open_)), self.type)
+            found, asked = self._planes(part.source, rows, zero, {}).least, unsettled[:, open_]  # no box minds its company
             low[:, open_] = np.where(asked, np.maximum(low[:, open_], found[:, : len(open_)]), low[:, open_])
             high[:, open_] = np.where(asked, np.minimum(high[:, open_], -found[:, len(open_) :]), high[:, open_])
         if bool((low > high).any()):
@@ -134,25 +134,19 @@ class Bounds:
 
         lines: of some rectifiers, others than those of the boxes.
         """
-        view, nodes, own = self.network.output, self.network.nodes, lines or {}
-        walk = _Walk(self, self.lines | own)
-        for place in own:  # even if no row meets them, their multipliers cost
-            walk.meet(place, np.zeros((1, 1, nodes[place].size), self.type))
-        walk.meet(view.node, spread(rows, view.index.ravel(), nodes[view.node].size))
+        view = self.network.output
+        wide = spread(rows, view.index.ravel(), self.network.nodes[view.node].size)
+        return self._planes(view.node, wide, offsets, lines or {})
+
+    def _planes(self, place: int, rows: Array, offsets: Array, lines: dict[int, Lines]) -> Planes:
+        walk = _Walk(self, self.lines | lines)
+        for own in lines:  # even if no row meets them, their multipliers cost
+            walk.meet(own, np.zeros((1, 1, self.network.nodes[own].size), self.type))
+        walk.meet(place, rows)
         walk.add(offsets, np.abs(offsets), 1)
-        slope = self.arithmetic.settled(walk.pulled(view.node))
+        slope = self.arithmetic.settled(walk.pulled(place))
         offset = walk.lower()
         return Planes(np.broadcast_to(slope, (*offset.shape, slope.shape[2])), offset, walk.least(slope))
-
-    def _ends(self, place: int, units: Array) -> Array:
-        """Lower values of these coordinates of an affine node and of their negatives on each box, `(boxes, 2 units)`."""
-        node, both, sign = self.network.nodes[place], np.tile(units, 2), np.repeat([1, -1], len(units))
-        walk, exact = _Walk(self, self.lines), self.arithmetic
-        lost = self.slack[place][:, both] * exact.slop + exact.gamma(0) * self.load[place][:, both]
-        walk.add((sign * node.bias[both])[None], np.abs(node.bias[both])[None], 1, lost)
-        for part in node.parts:
-            walk.meet(part.source, (sign[:, None] * part.rows(both))[None])
-        return walk.least(walk.pulled(place - 1))
 
 
 class _Walk:
@@ -206,30 +200,24 @@ class _Walk:
             self.meet(part.source, part.pulled(row))
 
     def _function(self, node: Node, row: Array, known: Lines) -> None:
-        (part,) = node.parts
-        base, offset = known.base[:, 0], known.offset[:, 0]
-        lost = _dot(np.minimum(row, 0), offset)
-        if node.kind == "Relu":  # no offset is negative, and the line below has none
-            self.add(lost, -lost, row.shape[2])
-        else:
-            size = _dot(np.abs(row), np.maximum(np.abs(base), np.abs(offset)))
-            self.add(lost + _dot(np.maximum(row, 0), base), size, 2 * row.shape[2])
-        found = np.where(row > 0, known.below, known.above)
-        found *= row
+        (part,), base, offset = node.parts, known.base[:, 0], known.offset[:, 0]
+        left = _dot(np.maximum(row, 0), base) + _dot(np.minimum(row, 0), offset)
+        self.add(left, _dot(np.abs(row), np.maximum(np.abs(base), np.abs(offset))), 2 * row.shape[2])
+        found = np.where(row > 0, known.below, known.above) * row
         size = np.abs(found)
         if known.multiplier is not None:
             found, size = found + known.multiplier, size + np.abs(known.multiplier)
             self.add(-known.cost.sum(2), np.abs(known.cost).sum(2), row.shape[2])
-        far = _dot(spread(size, node.take, part.size), self.bounds.magnitude(part.source))
-        self.wrong = self.wrong + self.exact.gamma(row.shape[2]) * far
-        self.meet(part.source, spread(found, node.take, part.size))
+        found, size = (spread(v, part.places.ravel(), part.size) for v in (found, size))
+        self.wrong = self.wrong + self.exact.gamma(row.shape[2]) * _dot(size, self.bounds.magnitude(part.source))
+        self.meet(part.source, found)
 
 
 def lines(low: Array, high: Array, arithmetic: Arithmetic) -> Lines:
     """Of a rectifier: the chord above on `[low, high]` with its offset rounded up, and the line below of slope 0 or 1."""
     on, off = low >= 0, high <= 0
     bends = ~on & ~off
-    slope = np.where(on, 1, np.where(off, 0, arithmetic.shorter(high / np.where(bends, high - low, 1))))
+    slope = np.where(on, 1, np.where(off, 0, arithmetic.number(np.asarray(high / np.where(bends, high - low, 1), np.float64))))
     below = np.where(bends, high > -low, slope)
     left = arithmetic.up(slope * -low)
     right = arithmetic.up(high - arithmetic.down(slope * high))

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from ballproof.certificate.checker.arithmetic import UNIT, Arithmetic, Array, RefusedError
+from ballproof.certificate.checker.lines import Open, index, number
 from ballproof.certificate.checker.network import Network, Question, Root
-from ballproof.certificate.checker.neurons import EACH, MOST_OPEN, Cells, index, number
+from ballproof.certificate.checker.neurons import Cells
 from ballproof.certificate.checker.rounded import Bounds, Planes
 
 BATCH = 256
@@ -33,73 +34,64 @@ class Box:
     high: Any
     share: float = 1.0
     axis: int = 0
-    at: float = 0.0
+    at: Any = 0
     halves: tuple[Box, ...] = ()
 
-    def cut(self, low: Array, high: Array, at: Any) -> None:
+    def cut(self, low: Array, high: Array) -> None:
         """The ends of both halves, of what is left of the box."""
         below, above = high.copy(), low.copy()
-        below[self.axis] = above[self.axis] = min(max(at, low[self.axis]), high[self.axis])
+        below[self.axis] = above[self.axis] = min(max(self.at, low[self.axis]), high[self.axis])
         (self.halves[0].low, self.halves[0].high), (self.halves[1].low, self.halves[1].high) = (low, below), (above, high)
 
 
-class Tree:
-    """The boxes of one root that are open."""
+class Tree(Open):
+    """The boxes of one root that are open, and what waits to be clipped and cut, or proven where it has no halves."""
 
     def __init__(self, network: Network, root: Root, arithmetic: Arithmetic) -> None:
         self.network, self.question, self.arithmetic, self.inputs = network, root.question, arithmetic, len(root.low)
-        self.open, self.count = {0: Box(root.low, root.high)}, 1
-        self.waiting: list[tuple[int, Box]] = []
-        """What is to be clipped and cut, and, where it has no halves, to be proven."""
+        super().__init__(self.inputs)
+        self.add(Box(root.low, root.high))
+        self.waiting: list[tuple[str, Box]] = []
         self.cells: Cells | None = None
         self.of = 0  # the box whose parts they are
 
     def read(self, line: str) -> None:
         """One line. Raises `RefusedError` where it is none, or where one that came before does not prove what it says."""
-        if self.cells is None:
-            self._read_boxes(line)
-        elif line not in ("e", "x"):
-            self.cells.read(line)
-        else:
-            if line == "e":
-                self.cells.finish()
-                del self.open[self.of]
-            self.cells = None
-
-    def _read_boxes(self, line: str) -> None:
         match line.split():
+            case _ if self.cells is not None and line not in ("e", "x"):
+                self.cells.read(line)
+            case ["e" | "x" as word] if self.cells is not None:
+                if word == "e":
+                    self.cells.finish()
+                    del self.open[self.of]
+                self.cells = None
             case ["g", name]:
-                self.of, box = self._opened(name)
+                box = self.box(name)
                 bounds = Bounds(self.network, box.low[None], box.high[None], self.arithmetic)
-                self.cells = Cells(bounds, self.question)
+                self.of, self.cells = int(name), Cells(bounds, self.question)
             case ["p", name]:
-                place, box = self._opened(name)
-                self.waiting.append((place, box))
-                del self.open[place]
+                box = self.box(name)  # before it waits itself: what waits may be computed here
+                del self.open[int(name)]
+                self.waiting.append((name, box))
             case ["s" | "k" as word, name, axis, at]:
-                place, box = self._opened(name)
-                box.axis, box.at = index(axis, self.inputs), number(at)
+                box = self.box(name)
+                box.axis, box.at = index(axis, self.inputs), self.arithmetic.scalar(number(at))
                 box.halves = Box(None, None, box.share / 2), Box(None, None, box.share / 2)
-                del self.open[place]
-                self.open |= enumerate(box.halves, self.count)
-                self.count += 2
-                if len(self.open) * (self.inputs + EACH) > MOST_OPEN:
-                    raise RefusedError("too many boxes are open at once")
+                del self.open[int(name)]
+                self.add(*box.halves)
                 if word == "k":
-                    self.waiting.append((place, box))
+                    self.waiting.append((name, box))
                 else:
-                    box.cut(box.low, box.high, self.arithmetic.scalar(box.at))
+                    box.cut(box.low, box.high)
             case _:
                 raise RefusedError(f"`{line[:40]}` begins no line of a tree")
 
-    def _opened(self, name: str) -> tuple[int, Box]:
+    def box(self, name: str) -> Box:
         """An open box, whose ends are known. What waits may be computed."""
-        place = index(name, self.count)
-        if place not in self.open:
-            raise RefusedError(f"box {place} is not open")
-        if self.open[place].low is None or len(self.waiting) >= BATCH:
+        box: Box = self.opened(name)
+        if box.low is None or len(self.waiting) >= BATCH:
             self.settle()
-        return place, self.open[place]
+        return box
 
     def settle(self) -> None:
         """Computes what waits. Raises `RefusedError` where a box is not proven."""
@@ -109,12 +101,12 @@ class Tree:
         low, high = np.stack([box.low for _, box in waiting]), np.stack([box.high for _, box in waiting])
         planes = Bounds(self.network, low, high, self.arithmetic).planes(self.question.rows[None], self.question.offsets[None])
         low, high, empty = clipped(low, high, planes, self.question, self.arithmetic)
-        for i, (place, box) in enumerate(waiting):
+        for i, (name, box) in enumerate(waiting):
             if box.halves:
-                box.cut(low[i], high[i], self.arithmetic.scalar(box.at))
+                box.cut(low[i], high[i])
             elif not empty[i]:
                 known = float(planes.least[i].max())
-                raise RefusedError(f"box {place} is not proven: its rows are only known to be above {known:.6g}")
+                raise RefusedError(f"box {name} is not proven: its rows are only known to be above {known:.6g}")
 
     def finish(self) -> None:
         """Raises `RefusedError` unless all boxes are proven."""
@@ -158,8 +150,7 @@ def _cut(low: Array, high: Array, slope: Array, offset: Array, arithmetic: Arith
     terms = np.minimum(slope * low, slope * high)
     size = np.abs(slope) * np.maximum(np.abs(low), np.abs(high))
     wrong = (slope.shape[1] + 4) * unit * (size.sum(1) + np.abs(offset)) + arithmetic.tiny
-    rest = (terms.sum(1) + offset - wrong)[:, None] - terms  # at most the least of all the other terms and the offset
-    rest = rest - unit * np.abs(terms)
+    rest = (terms.sum(1) + offset - wrong)[:, None] - terms - unit * np.abs(terms)  # at most what all others and the offset are
     with np.errstate(over="ignore", invalid="ignore"):
         reach = -rest / np.where(slope == 0, 1, slope)
         wide = np.abs(reach) * unit

@@ -7,13 +7,11 @@ not round there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
 from ballproof.certificate.checker.arithmetic import Array, NotModelledError
 from ballproof.certificate.checker.curves import CURVES
@@ -43,29 +41,42 @@ class Nodes:
             raise NotModelledError(f"weights of shape {weight.shape} for windows of shape {places.shape}")
         return Part(value.node, self.nodes[value.node].size, places, weight)
 
+    def sum(self, *terms: tuple[Any, Any], steps: int | None = None, **more: Any) -> View:
+        """`factor * tensor + ...`, broadcast; one of the tensors may be a constant, whose factor is 1 or -1.
+
+        steps: of float32; as many as there are terms unless it is said.
+        """
+        shape = np.broadcast_shapes(*(s for value, factor in terms for s in (shape_of(value), np.shape(factor))))
+        sized(shape)
+        parts = tuple(self.factor(v, f, shape) for v, f in terms if isinstance(v, View))
+        (bias,) = [np.asarray(-v if f < 0 else v) for v, f in terms if not isinstance(v, View)] or [np.zeros(())]
+        count = len(parts) + 1
+        return self.affine(shape, parts, np.broadcast_to(bias, shape), count, len(terms) if steps is None else steps, **more)
+
     def factor(self, value: View, factor: Any, shape: Sequence[int]) -> Part:
         """Each number times one of the factors, all of this shape."""
         place, weight = (np.broadcast_to(v, shape).reshape(-1, 1, 1) for v in (value.index, factor))
         return self.part(value, place, weight)
 
-    def sum(self, *terms: tuple[View, Any], bias: Any = 0.0, steps: int | None = None, **more: Any) -> View:
-        """`factor * view + ... + bias`, broadcast. steps: of float32; as many as there are terms unless it is said."""
-        bias = np.asarray(bias)
-        shape = np.broadcast_shapes(bias.shape, *(s for v, f in terms for s in (v.index.shape, np.shape(f))))
-        sized(shape)
-        parts = tuple(self.factor(value, np.asarray(factor), shape) for value, factor in terms)
-        count = len(terms) + 1
-        return self.affine(shape, parts, np.broadcast_to(bias, shape), count, count if steps is None else steps, **more)
-
     def affine(self, shape: Sequence[int], parts: tuple[Part, ...], bias: Array, terms: int, steps: int, **more: Any) -> View:
         flat = np.asarray(bias).ravel()
-        flat = flat if flat.dtype == object else flat.astype(np.float64)
         more.setdefault("burden", np.abs(flat))
         return self.add(Node("affine", len(flat), parts, flat, terms=terms, steps=steps, **more), shape)
 
+    def joined(self, value: View, bias: Array) -> View | None:
+        """The matrix product, or other sum, before a constant and the constant as one node; None where it is not so simple."""
+        node, shape = self.nodes[value.node], value.index.shape
+        fits = value.index.size == node.size and np.broadcast_shapes(shape, bias.shape) == shape
+        if node.kind != "affine" or not node.steps or not fits or node.burden.any():
+            return None
+        flat = np.zeros(node.size)
+        flat[value.index] = bias
+        own = replace(node, bias=flat, burden=np.abs(flat), terms=node.terms + 1, steps=node.steps + 1)
+        return View(self.add(own, (node.size,)).node, value.index)
+
     def curve(self, kind: str, value: View, own: bool = True) -> View:
         """A function of each number. own: whether it is an operation of the network, whose float32 values no standard fixes."""
-        part = self.factor(value, np.ones(value.index.shape), value.index.shape)
+        part = self.factor(value, 1.0, value.index.shape)
         found = self.add(Node(kind, value.index.size, (part,)), value.index.shape)
         return self.loose(kind, found) if own and kind in CURVES else found
 
@@ -74,29 +85,11 @@ class Nodes:
         self.assumed.add(name)
         return self.sum((value, 1.0), steps=15 + steps, burden=np.ones(value.index.size))
 
-    def relu(self, value: View) -> View:
-        return self.curve("Relu", value, False)
-
-    def copied(self, value: View) -> View:
-        return self.sum((value, 1.0), steps=0)
-
-    def maximum(self, a: View, b: View, sign: float = 1.0) -> View:
-        """The larger one; for sign -1 the smaller one."""
-        return self.sum((a, 1.0), (self.relu(self.sum((b, sign), (a, -sign), steps=0)), sign), steps=0)
-
-    def bent(self, value: View, end: Any, sign: float) -> View:
-        """The larger of the value and constants; for sign -1 the smaller one."""
-        return self.sum((self.relu(self.sum((value, sign), bias=-sign * end, steps=0)), sign), bias=end, steps=0)
-
-    def moved(self, value: Tensor, index: Callable[[Array], Array]) -> Tensor:
-        """The same numbers in another shape or order."""
-        return View(value.node, index(value.index)) if isinstance(value, View) else index(value)
-
-
-def array_of(tensor: onnx.TensorProto) -> Array:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-        raise NotModelledError("weights in other files, which the hash does not cover")
-    return numpy_helper.to_array(tensor)
+    def larger(self, a: Any, b: Any, sign: float = 1.0) -> View:
+        """The larger one of two tensors, of which one may be a constant; for sign -1 the smaller one."""
+        base, other = sorted((a, b), key=lambda v: isinstance(v, View))
+        bent = self.curve("Relu", self.sum((other, sign), (base, -sign), steps=0))
+        return self.sum((base, 1.0), (bent, sign), steps=0)
 
 
 def sized(shape: Sequence[int]) -> int:
@@ -107,27 +100,16 @@ def sized(shape: Sequence[int]) -> int:
     return count
 
 
-def view_of(value: Any) -> View:
-    if not isinstance(value, View):
-        raise NotModelledError("an operation on constants alone")
-    return value
+def shape_of(value: Any) -> tuple[int, ...]:
+    return np.shape(value.index if isinstance(value, View) else value)
 
 
-def shape_of(value: Tensor) -> tuple[int, ...]:
-    return tuple(value.index.shape if isinstance(value, View) else value.shape)
-
-
-def whole(value: Any) -> list[int]:
-    """Whole numbers of the file."""
-    if isinstance(value, View) or value.dtype.kind != "i":
-        raise NotModelledError("a shape, axis or place that is no constant")
-    return [int(v) for v in value.ravel()]
-
-
-def floats(value: Any) -> Array:
-    """Numbers of the file in float64, which holds them exactly."""
-    if isinstance(value, View) or value.dtype != np.float32:
-        raise NotModelledError("weights that depend on the input, or are not of type float32")
+def floats(value: Any) -> Any:
+    """Numbers of the file in float64, which holds them exactly; whole numbers, and what depends on the input, as they are."""
+    if isinstance(value, View) or value is None or value.dtype.kind == "i":
+        return value
+    if value.dtype != np.float32:
+        raise NotModelledError("weights that are not of type float32")
     return np.asarray(value, np.float64)
 
 

@@ -27,28 +27,24 @@ class Problem:
     """sha256: of the property. strict: whether it has comparisons without equality."""
 
     network: Network
+    roots: list[Root]
     cases: list[Case]
     sha256: str
     strict: bool
 
-    def roots(self) -> list[Root]:
-        """Raises `NotModelledError` where the property does not fit the network."""
-        return roots(self.cases, self.network)
-
 
 def read_problem(network: Path, property_: Path) -> Problem:
-    """Raises `NotModelledError` for what this checker has no rule for."""
-    return Problem(read_network(network), *read_cases(property_))
+    """Raises `NotModelledError` for what this checker has no rule for, or where the property does not fit the network."""
+    net, (cases, sha256, strict) = read_network(network), read_cases(property_)
+    return Problem(net, roots(cases, net), cases, sha256, strict)
 
 
 def read_point(path: Path, count: int) -> Array:
     """The input that a file of results gives, each number rounded to float32. Raises `RefusedError` where it is none."""
-    found: dict[int, float] = {}
-    for place, value in VALUE.findall(unpacked(path).decode("ascii", "replace")):
-        try:
-            found[int(place)] = float(value)
-        except ValueError:
-            raise RefusedError(f"X_{place} is `{value[:20]}`, which is no number") from None
+    try:
+        found = {int(place): float(value) for place, value in VALUE.findall(unpacked(path).decode("ascii", "replace"))}
+    except ValueError as error:
+        raise RefusedError(f"an input is no number: {error}") from error
     if set(found) != set(range(count)):
         raise RefusedError(f"the file gives {len(found)} inputs, the network has {count}")
     with np.errstate(over="ignore"):

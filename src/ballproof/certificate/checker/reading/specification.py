@@ -22,7 +22,7 @@ from ballproof.certificate.checker.network import Network, Question, Root
 from ballproof.certificate.checker.reading.content import unpacked
 
 MOST_CASES, MOST_ROWS = 100_000, 2**24
-MOST_WEIGHT = 2**1000
+MOST = 2**1000
 TOKEN = re.compile(r"[()]|[^\s()]+")
 VARIABLE = re.compile(r"[XY]_(0|[1-9][0-9]{0,8})")
 NUMBER = re.compile(r"[-+]?([0-9]{1,1200}(\.[0-9]{0,1200})?|\.[0-9]{1,1200})([eE][-+]?[0-9]{1,3})?")
@@ -46,54 +46,45 @@ def read_cases(path: Path) -> tuple[list[Case], str, bool]:
     """The cases of a file whose union is the violation, the SHA-256 of its unpacked content, whether it holds `<` or `>`."""
     content = unpacked(path)
     try:
-        return _read(content), hashlib.sha256(content).hexdigest(), bool(re.search(rb"[<>](?!=)", content))
+        return _read(content.decode()), hashlib.sha256(content).hexdigest(), bool(re.search(rb"[<>](?!=)", content))
     except (ValueError, IndexError, KeyError, TypeError, RecursionError, ArithmeticError, MemoryError) as error:
         raise NotModelledError(f"this property: {type(error).__name__}: {str(error)[:200]}") from error
 
 
-def _read(content: bytes) -> list[Case]:
+def _read(text: str) -> list[Case]:
     declared: list[str] = []
     asserted = []
-    for item in expressions(re.sub(r";[^\n]*", "", content.decode())):
-        if item[0] == "declare-const":
-            if len(item) != 3 or item[2] != "Real" or not VARIABLE.fullmatch(item[1]):
-                raise NotModelledError("a declaration that is not of a real number X_i or Y_j")
-            declared.append(item[1])
-        elif item[0] == "assert" and len(item) == 2 and isinstance(item[1], list):
-            asserted.append(cases_of(item[1]))
-        else:
-            raise NotModelledError(f"`{item[0]}` in a property")
-    inputs, outputs = _sizes(declared, {name for each in asserted for rows in each for row in rows for name in row if name})
+    for item in expressions(re.sub(r";[^\n]*", "", text)):
+        match item:
+            case ["declare-const", str(name), "Real"]:
+                declared.append(name)
+            case ["assert", term]:
+                asserted.append(cases_of(term))
+            case _:
+                raise NotModelledError(f"`{str(item[0])[:40]}` of this form in a property")
+    inputs, outputs = (sum(name[0] == letter for name in declared) for letter in "XY")
+    if {*declared} != {*(f"X_{i}" for i in range(inputs)), *(f"Y_{j}" for j in range(outputs))}:
+        raise NotModelledError("inputs or outputs that are not declared once each, from 0 on without a gap")
+    if {name for each in asserted for rows in each for row in rows for name in row if name} - {*declared}:
+        raise NotModelledError("a variable that is not declared")
     cases = (case_of(rows, inputs, outputs) for rows in multiplied(asserted))
     return [case for case in cases if case is not None]
-
-
-def _sizes(declared: list[str], used: set[str]) -> tuple[int, int]:
-    """How many inputs and outputs are declared; every variable that is used has to be."""
-    inputs, outputs = (max((int(n[2:]) + 1 for n in declared if n[0] == letter), default=0) for letter in "XY")
-    if inputs + outputs != len(declared) or len(set(declared)) != len(declared):
-        raise NotModelledError("inputs or outputs that are not declared once each, from 0 on without a gap")
-    if used - set(declared):
-        raise NotModelledError("a variable that is not declared")
-    return inputs, outputs
 
 
 def expressions(text: str) -> Iterator[list[Any]]:
     """The parenthesised expressions of the file, as nested lists."""
     stack: list[list[Any]] = [[]]
     for word in (found[0] for found in TOKEN.finditer(text)):
-        if word == "(":
+        if word == "(" and len(stack) <= DEEPEST:
             stack.append([])
-            if len(stack) > DEEPEST:
-                raise NotModelledError(f"parentheses deeper than {DEEPEST}")
-        elif len(stack) < 2:
-            raise RefusedError(f"the property has `{word}` outside of parentheses")
-        elif word == ")":
-            stack[-2].append(stack.pop())
-            if len(stack) == 1:
-                yield stack[0].pop()
-        else:
+        elif word == "(" or len(stack) < 2:
+            raise RefusedError(f"the property has `{word[:40]}` outside of parentheses, or they are deeper than {DEEPEST}")
+        elif word != ")":
             stack[-1].append(word)
+        elif len(stack) > 2:
+            stack[-2].append(stack.pop())
+        else:
+            yield stack.pop()
     if len(stack) > 1:
         raise RefusedError("the property has a parenthesis too few")
 
@@ -109,36 +100,33 @@ def multiplied(parts: list[list[tuple[Row, ...]]]) -> list[tuple[Row, ...]]:
 
 def cases_of(term: Any) -> list[tuple[Row, ...]]:
     """A term as an OR (list) of ANDs (tuples) of rows."""
-    head, *rest = term if isinstance(term, list) and term else [term]
-    if head == "and":
-        return multiplied([cases_of(t) for t in rest])
-    if head == "or":
-        return [case for t in rest for case in cases_of(t)]
-    if head in ("<=", ">=", "<", ">", "="):
-        left, right = (linear(t) for t in rest)
-        below, above = added([left, times(right, -1)]), added([right, times(left, -1)])
-        return [(below, above) if head == "=" else (below if head in ("<=", "<") else above,)]
-    raise NotModelledError(f"`{str(head)[:40]}` in a property")
+    match term:
+        case ["and", *rest]:
+            return multiplied([cases_of(t) for t in rest])
+        case ["or", *rest]:
+            return [case for t in rest for case in cases_of(t)]
+        case ["<=" | "<" | ">=" | ">" | "=" as head, left, right]:
+            below = added([linear(left), times(linear(right), -1)])
+            return [(below,) if head[0] == "<" else (times(below, -1),) if head[0] == ">" else (below, times(below, -1))]
+    raise NotModelledError(f"`{str(term)[:40]}` in a property")
 
 
 def linear(term: Any) -> Row:
     """A sum of multiples of variables."""
-    if isinstance(term, str):
-        if VARIABLE.fullmatch(term):
+    match term:
+        case str() if VARIABLE.fullmatch(term):
             return {term: Fraction(1)}
-        if not NUMBER.fullmatch(term):
-            raise NotModelledError(f"`{term[:40]}` in a property")
-        return {"": Fraction(term)}
-    head, *rest = term
-    parts = [linear(t) for t in rest]
-    if head == "+" and parts:
-        return added(parts)
-    if head == "-" and parts:
-        return added([parts[0], *(times(p, -1) for p in parts[1:])] if len(parts) > 1 else [times(parts[0], -1)])
-    if head == "*" and len(parts) == 2 and any(set(p) <= {""} for p in parts):
-        factor, own = parts if set(parts[0]) <= {""} else parts[::-1]
-        return times(own, factor.get("", Fraction(0)))
-    raise NotModelledError(f"`{str(head)[:40]}` of this form in a property")
+        case str() if NUMBER.fullmatch(term):
+            return {"": Fraction(term)}
+        case ["-", one]:
+            return times(linear(one), -1)
+        case ["+" | "-" as head, one, *rest]:
+            return added([linear(one), *(times(linear(t), 1 if head == "+" else -1) for t in rest)])
+        case ["*", one, two]:
+            factor, row = sorted((linear(one), linear(two)), key=lambda row: not {*row} <= {""})
+            if {*factor} <= {""}:
+                return times(row, factor.get("", 0))
+    raise NotModelledError(f"`{str(term)[:40]}` in a property")
 
 
 def added(parts: list[Row]) -> Row:
@@ -155,7 +143,8 @@ def times(row: Row, factor: Fraction | int) -> Row:
 
 def case_of(rows: tuple[Row, ...], inputs: int, outputs: int) -> Case | None:
     """Box and rows of one conjunction; None where its box is empty."""
-    ends: tuple[dict[int, Fraction], dict[int, Fraction]] = {}, {}
+    low: list[Any] = [-math.inf] * inputs
+    high: list[Any] = [math.inf] * inputs
     kept = []
     for row in rows:
         terms, offset = {n: v for n, v in row.items() if n and v}, row.get("", Fraction(0))
@@ -165,12 +154,12 @@ def case_of(rows: tuple[Row, ...], inputs: int, outputs: int) -> Case | None:
         if len(terms) != 1:
             raise NotModelledError("a relation between inputs, or between inputs and outputs")
         ((name, value),) = terms.items()
-        place, end, above = int(name[2:]), -offset / value, value > 0
-        ends[above][place] = (min if above else max)(end, ends[above].get(place, end))
-    if min(map(len, ends)) < inputs:
+        ends, better = (high, min) if value > 0 else (low, max)
+        ends[int(name[2:])] = better(ends[int(name[2:])], -offset / value)
+    if -math.inf in low or math.inf in high:
         raise NotModelledError("an input without a lower or an upper bound")
-    low, high = (tuple(e[i] for i in range(inputs)) for e in ends)
-    return None if any(a > b for a, b in zip(low, high, strict=True)) else Case(low, high, tuple(kept), outputs)
+    empty = any(a > b for a, b in zip(low, high, strict=True))
+    return None if empty else Case(tuple(low), tuple(high), tuple(kept), outputs)
 
 
 def roots(cases: list[Case], network: Network) -> list[Root]:
@@ -178,35 +167,28 @@ def roots(cases: list[Case], network: Network) -> list[Root]:
     together: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[Case]] = {}
     for case in cases:
         together.setdefault((case.low, case.high), []).append(case)
-    found = []
-    for (low, high), own in together.items():
-        sizes = (len(low), own[0].outputs), (network.nodes[0].size, network.output.index.size)
+        sizes = (len(case.low), case.outputs), (network.nodes[0].size, network.output.index.size)
         if sizes[0] != sizes[1]:
             raise NotModelledError(f"a property of {sizes[0]} inputs and outputs for a network of {sizes[1]}")
-        ends = np.array([_down(v) for v in low]), np.array([-_down(-v) for v in high])
-        found.append(Root(*ends, _question(own, network.output.index.size)))
-    return found
+    ends = [(np.array([_down(v) for v in low]), np.array([-_down(-v) for v in high])) for low, high in together]
+    return [Root(*own, _question(cases)) for own, cases in zip(ends, together.values(), strict=True)]
 
 
-def _question(cases: list[Case], outputs: int) -> Question:
-    rows, offsets, groups = [], [], []
-    for group, case in enumerate(cases):
-        for terms, offset in case.rows or (({}, Fraction(0)),):  # without rows every point violates: 0 <= 0
-            row = np.zeros(outputs)
-            for place, value in terms.items():
-                if abs(value) > MOST_WEIGHT or Fraction(float(value)) != value:
-                    raise NotModelledError(f"a weight of {str(value)[:40]}, which float64 does not hold")
-                row[place] = float(value)
-            rows.append(row)
-            offsets.append(_down(offset))
-            groups.append(group)
-    return Question(np.array(rows), np.array(offsets), np.array(groups))
+def _question(cases: list[Case]) -> Question:
+    """Without rows every point violates a case: `0 <= 0`."""
+    rows = [(group, *row) for group, case in enumerate(cases) for row in case.rows or (({}, Fraction(0)),)]
+    matrix = np.zeros((len(rows), cases[0].outputs))
+    for row, (_, terms, _) in zip(matrix, rows, strict=True):
+        for place, value in terms.items():
+            row[place] = near = _down(value)
+            if near != value:
+                raise NotModelledError(f"a weight of {str(value)[:40]}, which float64 does not hold")
+    return Question(matrix, np.array([_down(offset) for *_, offset in rows]), np.array([group for group, *_ in rows]))
 
 
 def _down(value: Fraction) -> float:
     """The largest float that is not above."""
-    try:
-        near = float(value)
-    except OverflowError:
-        raise NotModelledError("a number in a property that is too large") from None
-    return near if Fraction(near) <= value else float(np.nextafter(near, -np.inf))
+    if abs(value) > MOST:
+        raise NotModelledError("a number in a property that is too large")
+    near = float(value)
+    return near if near <= value else float(np.nextafter(near, -np.inf))
