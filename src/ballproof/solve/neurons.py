@@ -24,7 +24,7 @@ from ballproof.solve.cuts import Cuts
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaf_lp import decided_by_lp
 from ballproof.solve.leaves import Leaves, Site, root, sites_of
-from ballproof.solve.refined import refined
+from ballproof.solve.refinement import Refinement
 from ballproof.solve.violated import LEAST_GAIN, Violated
 from ballproof.values import Interval, Relaxation
 
@@ -103,7 +103,7 @@ class NeuronSplitting:
         rows, offsets, self.names = _by_group(task)
         constants = {k: v.detach() for k, v in graph.constants().items()}
         self.sites = sites_of(graph, intervals, constants)
-        lines = _lines(graph, intervals, constants)
+        lines = lines_of(graph, intervals, constants)
         self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick=True)
         groups = torch.arange(len(rows)) if groups is None else groups
         start = root(self.sites, intervals, groups, rows.shape[1])
@@ -157,7 +157,7 @@ class NeuronSplitting:
 
     def _refined(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
         """The intervals of the whole region, narrower at the neurons that are asked for."""
-        return refined(self.task.graph, self.task.region, self.known, asked, clock, _lines)
+        return Refinement(self.task.graph, self.task.region, self.known, lines_of).run(asked, clock)
 
     def _narrowed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves with the intervals of where they violate the property, as long as that pays."""
@@ -358,7 +358,7 @@ def without_zeros(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Grap
     }
 
 
-def _lines(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> dict[str, Relaxation]:
+def lines_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> dict[str, Relaxation]:
     """Of least area, by nonlinear node."""
     bends = [(n, n.operation) for n in graph.varying if isinstance(n.operation, Nonlinear)]
     return {n.name: f.relax(*arguments(graph, n, intervals, constants), slope="adaptive") for n, f in bends}

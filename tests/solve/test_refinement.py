@@ -12,8 +12,8 @@ from ballproof.graph import Graph
 from ballproof.networks import read_module
 from ballproof.problems import Box, Property
 from ballproof.solve.clock import Clock, Task
-from ballproof.solve.neurons import _lines, tight_pass
-from ballproof.solve.refined import refined
+from ballproof.solve.neurons import lines_of, tight_pass
+from ballproof.solve.refinement import Refinement
 from ballproof.values import Interval
 
 BOX = Box(-torch.ones(1, 3, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64))
@@ -34,7 +34,7 @@ def found(net: nn.Module, seconds: float = 60.0) -> tuple[Graph, dict[str, Inter
     with torch.no_grad():
         known = tight_pass(Task(graph, BOX, asked, lambda _: None, Clock(60.0))).intervals
         every = {n.name: torch.arange(n.shape[0]) for n in graph.varying}
-        return graph, known, refined(graph, BOX, known, every, Clock(seconds), _lines)
+        return graph, known, Refinement(graph, BOX, known, lines_of).run(every, Clock(seconds))
 
 
 def inner(graph: Graph) -> list[str]:
