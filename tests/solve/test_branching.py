@@ -39,7 +39,7 @@ def test_children_hold_every_point_of_their_parent_and_bound_it(act):
 
 def test_cuts_lie_at_kinks_and_at_inflections_that_leave_both_children_a_part():
     x = Interval(torch.tensor([-0.1, -4.0, -1.0, 1.0]), torch.tensor([8.0, 0.2, 2.0, 2.0]))
-    asked = {f: Site(None, f, "", torch.arange(4), ()) for f in (Relu(), Tanh(), HardSwish())}
+    asked = {f: Site(None, f, "", torch.arange(4), (), torch.zeros(4, dtype=torch.bool)) for f in (Relu(), Tanh(), HardSwish())}
     assert branch_point(asked[Relu()], x).tolist() == [0.0, 0.0, 0.0, 1.5]
     assert branch_point(asked[Tanh()], x).tolist() == pytest.approx([3.95, -1.9, 0.0, 1.5])
     assert branch_point(asked[HardSwish()], x).tolist() == pytest.approx([3.0, -3.0, 0.5, 1.5])

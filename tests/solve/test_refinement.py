@@ -34,7 +34,7 @@ def found(net: nn.Module, seconds: float = 60.0) -> tuple[Graph, dict[str, Inter
     with torch.no_grad():
         known = tight_pass(Task(graph, BOX, asked, lambda _: None, Clock(60.0))).intervals
         every = {n.name: torch.arange(n.shape[0]) for n in graph.varying}
-        return graph, known, Refinement(graph, BOX, known, lines_of).run(every, Clock(seconds))
+        return graph, known, Refinement(graph, BOX, known, known, lines_of).run(every, Clock(seconds))
 
 
 def inner(graph: Graph) -> list[str]:

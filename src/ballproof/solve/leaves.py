@@ -15,9 +15,10 @@ from ballproof.values import Interval
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """The neurons of one scalar node that the root leaves unsettled: flat places of its argument, `(neurons,)`.
+    """The neurons of one scalar node that the first intervals leave unsettled: flat places of its argument, `(neurons,)`.
 
-    constants: the operation's further arguments at those places.
+    constants: the operation's further arguments at those places. held: those that narrower intervals settle. They are not cut,
+    but their ends are worth multipliers like those of a cut: to find such an end anew took a search.
     """
 
     node: Node
@@ -25,6 +26,13 @@ class Site:
     argument: str
     places: Tensor
     constants: tuple[Tensor, ...]
+    held: Tensor
+
+    def take(self, index: Tensor) -> Site:
+        """Some of the neurons."""
+        return replace(
+            self, places=self.places[index], constants=tuple(c[index] for c in self.constants), held=self.held[index]
+        )
 
     def interval(self, low: Tensor, high: Tensor) -> Interval:
         return Interval(low, high)
@@ -97,10 +105,16 @@ class Leaves:
         return Leaves(one("group"), *ends, free, one("mix"), one("bound"), one("age"), one("cell"), one("learnt"))
 
 
-def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> list[Site]:
+def sites_of(
+    graph: Graph,
+    intervals: Mapping[str, Interval],
+    constants: Mapping[str, Tensor],
+    first: Mapping[str, Interval] | None = None,
+) -> list[Site]:
     """The scalar nodes with unsettled neurons, in order; nodes that broadcast their argument are none.
 
-    Wherever the two lines of a node differ, be it by rounding, a neuron counts as unsettled.
+    Wherever the two lines of a node differ, be it by rounding, a neuron counts as unsettled. first: wider intervals, whose
+    unsettled neurons are taken too.
     """
     found = []
     for node in graph.varying:
@@ -108,13 +122,26 @@ def sites_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping
         if not isinstance(operation, Scalar) or not graph.node[name].varies or node.shape != graph.node[name].shape:
             continue
         given = [constants[i] for i in node.inputs[1:]]
-        lines = operation.relax(intervals[name], *given, slope="adaptive")
-        two = (lines.lower.slopes[0] != lines.upper.slopes[0]) | (lines.lower.offset != lines.upper.offset)
-        places = (operation.unsettled(intervals[name], *given)[0] | two).reshape(-1).nonzero().flatten()
+        open_ = _unsettled(operation, intervals[name], given)
+        every = open_ if first is None else open_ | _unsettled(operation, first[name], given)
+        places = every.nonzero().flatten()
         if len(places):
             at = tuple(c.expand(1, *node.shape).reshape(-1)[places] for c in given)
-            found.append(Site(node, operation, name, places, at))
+            found.append(Site(node, operation, name, places, at, ~open_[places]))
     return found
+
+
+def _unsettled(operation: Scalar, interval: Interval, given: list[Tensor]) -> Tensor:
+    """By flat place."""
+    lines = operation.relax(interval, *given, slope="adaptive")
+    two = (lines.lower.slopes[0] != lines.upper.slopes[0]) | (lines.lower.offset != lines.upper.offset)
+    return (operation.unsettled(interval, *given)[0] | two).reshape(-1)
+
+
+def cut_ends(sites: list[Site], leaves: Leaves, whole: Leaves) -> list[Tensor]:
+    """By site, `(leaves, neurons)`: which intervals may have multipliers, being held or narrower than those of the whole."""
+    pairs = zip(sites, leaves.low, leaves.high, whole.low, whole.high, strict=True)
+    return [(a != c) | (b != d) | s.held for s, a, b, c, d in pairs]
 
 
 def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, rows: int) -> Leaves:

@@ -23,7 +23,7 @@ from ballproof.solve.clock import Answer, Clock, Task, margins_at
 from ballproof.solve.cuts import Cuts
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaf_lp import decided_by_lp
-from ballproof.solve.leaves import Leaves, Site, root, sites_of
+from ballproof.solve.leaves import Leaves, Site, cut_ends, root, sites_of
 from ballproof.solve.refinement import Refinement
 from ballproof.solve.violated import LEAST_GAIN, Violated
 from ballproof.values import Interval, Relaxation
@@ -76,7 +76,7 @@ class NeuronSplitting:
     @property
     def open(self) -> int:
         """How many neurons the root leaves open; 0 before the first run."""
-        return sum(len(s.places) for s in self.sites)
+        return sum(int((~s.held).sum()) for s in self.sites)
 
     @property
     def finished(self) -> bool:
@@ -94,7 +94,11 @@ class NeuronSplitting:
     def _begin(self) -> Answer | None:
         if self.intervals is None:
             self.task = replace(self.task, graph=without_pooling(self.task.graph))
-        return self._started(tight_pass(self.task).intervals if self.intervals is None else self.intervals)
+            known = crown_pass(self.task)
+            self.first = dict(known.intervals)
+            return self._started(AlphaPass(known, AlphaMethod()).run().intervals)
+        self.first = dict(self.intervals)
+        return self._started(self.intervals)
 
     def _started(self, known: Mapping[str, Interval], groups: Tensor | None = None) -> Answer | None:
         """The search on these intervals, from the root of every group, or of these."""
@@ -102,7 +106,7 @@ class NeuronSplitting:
         task, graph = self.task, self.task.graph
         rows, offsets, self.names = _by_group(task)
         constants = {k: v.detach() for k, v in graph.constants().items()}
-        self.sites = sites_of(graph, intervals, constants)
+        self.sites = sites_of(graph, intervals, constants, self.first)
         lines = lines_of(graph, intervals, constants)
         self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick=True)
         groups = torch.arange(len(rows)) if groups is None else groups
@@ -157,7 +161,7 @@ class NeuronSplitting:
 
     def _refined(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
         """The intervals of the whole region, narrower at the neurons that are asked for."""
-        return Refinement(self.task.graph, self.task.region, self.known, lines_of).run(asked, clock)
+        return Refinement(self.task.graph, self.task.region, self.known, self.first, lines_of).run(asked, clock)
 
     def _narrowed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves with the intervals of where they violate the property, as long as that pays."""
@@ -276,9 +280,8 @@ class NeuronSplitting:
         self.cuts.learn(self.bounds, closed, self.roots[order[place]])
 
     def _cuts(self, leaves: Leaves) -> list[Tensor]:
-        """Which intervals a split has cut."""
-        pairs = zip(leaves.low, leaves.high, self.base.low, self.base.high, strict=True)
-        return [(a != c) | (b != d) for a, b, c, d in pairs]
+        """Which intervals may have multipliers."""
+        return cut_ends(self.sites, leaves, self.base)
 
     def _finished(self, leaves: Leaves) -> Answer | None:
         """Leaves without an open neuron: their multipliers taken to the end, then a linear program for each."""
@@ -316,10 +319,10 @@ class NeuronSplitting:
         return self._parted(children(self.sites, leaves[left], choice, points), choice), whole
 
     def _living(self, known: Mapping[str, Interval]) -> dict[str, Interval]:
-        """The intervals of the network that is searched, which loses the units that are zero all over the region."""
-        graph, intervals = without_zeros(self.task.graph, known)
-        self.task = replace(self.task, graph=graph)
-        return intervals
+        """The intervals of the network that is searched, which loses the units that are zero by the first intervals."""
+        graph, kept = without_zeros(self.task.graph, self.first)
+        self.task, self.first = replace(self.task, graph=graph), _at(graph, self.first, kept)
+        return _at(graph, known, kept)
 
     def _anew(self, leaves: Leaves) -> Leaves:
         """Leaves that are the whole region, each for a group; what was known of these groups is dropped."""
@@ -346,15 +349,18 @@ def tight_pass(task: Task) -> LinearPass:
     return AlphaPass(crown_pass(task), AlphaMethod()).run()
 
 
-def without_zeros(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Interval]]:
-    """The network and its intervals without the units that are zero all over the region."""
+def without_zeros(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Tensor]]:
+    """The network without the units that are zero all over the region, and the places that stay of each node that shrank."""
     bends = [n.name for n in graph.varying if isinstance(n.operation, Nonlinear) and n.name in intervals]
-    zero = {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0)).all(0).flatten() for n in bends}
-    small, kept = without_units(graph, zero)
-    return small, {
+    return without_units(graph, {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0)).all(0).flatten() for n in bends})
+
+
+def _at(graph: Graph, intervals: Mapping[str, Interval], kept: Mapping[str, Tensor]) -> dict[str, Interval]:
+    """The intervals of a graph that has lost some places."""
+    return {
         n: i if (k := kept.get(n)) is None else Interval(i.lower[:, k], i.upper[:, k])
         for n, i in intervals.items()
-        if n in small.node
+        if n in graph.node
     }
 
 

@@ -19,7 +19,7 @@ from ballproof.problems import Region
 from ballproof.solve.branching import children, chosen
 from ballproof.solve.clock import Clock
 from ballproof.solve.leaf_bounds import LeafBounds
-from ballproof.solve.leaves import Leaves, Site, root, sites_of
+from ballproof.solve.leaves import Leaves, Site, cut_ends, root, sites_of
 from ballproof.values import Interval, Relaxation
 
 ROUNDS = 64
@@ -38,10 +38,15 @@ Lines = Callable[[Graph, Mapping[str, Interval], Mapping[str, Tensor]], dict[str
 
 
 class Refinement:
-    """A search on single neurons of a network. lines: of a graph on intervals, for every nonlinear node."""
+    """A search on single neurons of a network, from these intervals.
 
-    def __init__(self, graph: Graph, region: Region, intervals: Mapping[str, Interval], lines: Lines) -> None:
-        self.graph, self.region, self.intervals, self.lines = graph, region, dict(intervals), lines
+    first: wider ones, as for `sites_of`. lines: of a graph on intervals, for every nonlinear node.
+    """
+
+    def __init__(
+        self, graph: Graph, region: Region, intervals: Mapping[str, Interval], first: Mapping[str, Interval], lines: Lines
+    ) -> None:
+        self.graph, self.region, self.intervals, self.first, self.lines = graph, region, dict(intervals), first, lines
         self.constants = {k: v.detach() for k, v in graph.constants().items()}
 
     def run(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
@@ -59,13 +64,12 @@ class Refinement:
         """The neurons of the site that are searched for, if any."""
         known = at(self.intervals[site.argument], site.places)
         open_ = site.operation.unsettled(known, *site.constants)[0] & torch.isin(site.places, asked)
-        own = tuple(c[open_] for c in site.constants)
-        return replace(site, places=site.places[open_], constants=own) if bool(open_.any()) else None
+        return site.take(open_) if bool(open_.any()) else None
 
     def _searched(self, site: Site, clock: Clock) -> Interval:
         """The interval of the site's argument, with new ends of its neurons."""
         known, graph = self.intervals[site.argument], self.graph.until(site.argument)
-        cut = sites_of(graph, self.intervals, self.constants)
+        cut = sites_of(graph, self.intervals, self.constants, self.first)
         if not cut:
             return known
         unit = unit_rows(site.places, graph.output_shape, known.lower)
@@ -162,6 +166,5 @@ class Ends:
 
     def _bounded(self, leaves: Leaves, steps: int) -> tuple[Leaves, list[Tensor]]:
         """The leaves with better bounds, and the cotangents at each site."""
-        whole = zip(leaves.low, leaves.high, self.whole.low, self.whole.high, strict=True)
-        leaves, seen = self.bounds.ascend(leaves, steps, [(a != c) | (b != d) for a, b, c, d in whole])
+        leaves, seen = self.bounds.ascend(leaves, steps, cut_ends(self.bounds.sites, leaves, self.whole))
         return leaves, seen.at
