@@ -210,7 +210,7 @@ def test_intervals_of_one_cell_take_no_more_memory_than_it_has_units(tmp_path: P
     assert len(cells.open[0].fresh) == 2
 
 
-@pytest.mark.parametrize(("lines", "reason"), [("s {} 0 0x0p+0\n", "boxes are open"), ("n {} 0 0\n", "cells are open")])
+@pytest.mark.parametrize(("lines", "reason"), [("s {} 0 0x0p+0\n", "boxes are open"), ("n {} 0 0 0\n", "cells are open")])
 def test_open_boxes_and_cells_are_bounded_in_number_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, reason: str
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
 from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
-from ballproof.certificate.checker.certificate import FORMAT, check
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, check
 from ballproof.certificate.checker.neurons import Cells, values
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases, roots
@@ -60,7 +60,7 @@ def problem(folder: Path, margin: float, second: bool = False) -> tuple[Path, Pa
 
 def packed(path: Path, claim: Path, net: Path, lines: list[str], semantics: str = "real") -> Path:
     header = (
-        f'{{"format": "{FORMAT}", "version": 2, "network": "{read_network(net).sha256}", '
+        f'{{"format": "{FORMAT}", "version": {VERSION}, "network": "{read_network(net).sha256}", '
         f'"property": "{read_cases(claim)[1]}", "roots": 1, "semantics": "{semantics}"}}'
     )
     path.write_bytes(gzip.compress(("\n".join([header, "r 0", "g 0", *lines, "e"]) + "\n").encode()))
@@ -101,7 +101,7 @@ def test_a_search_that_narrows_intervals_writes_a_proof_that_checks(tmp_path: Pa
     net, claim = problem(tmp_path, 0.02, second=True)
     assert write_certificate(tmp_path / "c.gz", net, claim, 60, deployed=True).whole
     lines = gzip.decompress((tmp_path / "c.gz").read_bytes()).decode().splitlines()
-    assert sum(line.startswith("i ") for line in lines) > 20 and lines.count("a 0") == 2
+    assert sum(line.startswith("i ") for line in lines) > 20 and lines.count("a 0") == 3
     for fractions in (False, True):
         assert "float32" in check(tmp_path / "c.gz", net, claim, exact=fractions).semantics
     _, false = problem(tmp_path, -0.02, second=True)
@@ -109,6 +109,29 @@ def test_a_search_that_narrows_intervals_writes_a_proof_that_checks(tmp_path: Pa
     (tmp_path / "c.gz").write_bytes(gzip.compress(("\n".join([header, *lines[1:]]) + "\n").encode()))
     with pytest.raises(RefusedError, match=r"not proven|not open|too few"):
         check(tmp_path / "c.gz", net, false)
+
+
+def test_ends_of_neurons_stand_in_a_proof_as_halves_of_the_box_that_are_refuted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a search on each neuron from the start: splits at other places than 0, in cells of all groups."""
+    monkeypatch.setattr(neurons, "FIRST", 1e-9)
+    monkeypatch.setattr(neurons, "CUTS", 1e-9)
+    net, claim = problem(tmp_path, 0.02, second=True)
+    assert write_certificate(tmp_path / "c.gz", net, claim, 60, deployed=True).whole
+    lines = gzip.decompress((tmp_path / "c.gz").read_bytes()).decode().splitlines()
+    groups = lines.count("a 0") and max(int(line.split()[1]) for line in lines if line.startswith("a "))
+    assert f"a {groups}" in lines and sum(float.fromhex(x.split()[4]) != 0 for x in lines if x.startswith("n ")) > 3
+    for fractions in (False, True):
+        assert "float32" in check(tmp_path / "c.gz", net, claim, exact=fractions).semantics
+    rng = np.random.default_rng(0)
+    _, false = problem(tmp_path, -0.02, second=True)
+    header = lines[0].replace(read_cases(claim)[1], read_cases(false)[1])
+    for k in range(40):
+        told = lines[1:] if k == 0 else mutated(lines[1:], rng)
+        (tmp_path / "c.gz").write_bytes(gzip.compress(("\n".join([header, *told]) + "\n").encode()))
+        with pytest.raises(RefusedError):
+            check(tmp_path / "c.gz", net, false)
 
 
 def test_the_same_lines_never_prove_what_is_false(tmp_path: Path, proof: tuple[Path, Path, list[str]]) -> None:
@@ -144,22 +167,31 @@ def test_any_slopes_and_multipliers_give_values_below_the_truth(tmp_path: Path, 
     rng, tested, narrowed = np.random.default_rng(3), 0, 0
     points = [p.astype(np.float32) for p in np.clip(rng.uniform(-1.5, 1.5, (160, 3)), -1, 1)]
     runs = [_trace(layers, x, rng if deployed else None) for x in points]
-    runs = [r for r in runs if r[2][0] <= 0.25 and r[2][1] >= -0.5]
+    every, runs = runs, [r for r in runs if r[2][0] <= 0.25 and r[2][1] >= -0.5]
     assert len(runs) > 10
     for fractions in (False, True):
         bounds, question = _bounds(net, root, Arithmetic(deployed, fractions))
         for _ in range(15 if fractions else 60):
             cells = Cells(bounds, question)
+            shared = _shared(cells, rng) if rng.random() < 0.5 else None
             cells.read("a 0")
             for _ in range(6):
-                cell, bend, unit = rng.choice(list(cells.open)), rng.integers(2), rng.integers(6)
+                cell, bend, unit = (
+                    rng.choice([k for k, c in cells.open.items() if c.group == 0]),
+                    rng.integers(2),
+                    rng.integers(6),
+                )
                 side = rng.choice([-1, 1])
-                split, end = f"n {cell} {bend} {unit}", f"i {cell} {bend} {unit} {side} {_random_words(rng)}"
+                split, end = (
+                    f"n {cell} {bend} {unit} {float(rng.choice([0, 0.3 * rng.normal()])).hex()}",
+                    f"i {cell} {bend} {unit} {side} {_random_words(rng)}",
+                )
                 cells.read(split if rng.random() < 0.4 else end)
             cells.settle()
-            own = list(cells.open.values())
+            own = [c for c in cells.open.values() if c.group == 0]
             for cell in own:
                 cell.narrow()
+            assert shared is None or all(_inside(shared, arguments) for arguments, _, _ in every)
             queries = [cells.query(cell, _random_words(rng).split()) for cell in own]
             least = values(bounds, question, queries)
             wide = sum(float(high.sum() - low.sum()) for low, high in cells.whole)
@@ -171,6 +203,16 @@ def test_any_slopes_and_multipliers_give_values_below_the_truth(tmp_path: Path, 
                     assert float(least[i]) <= float(_mixed(queries[i].mix, y)) + 1e-12
                     tested += 1
     assert tested > 500 and narrowed > 20
+
+
+def _shared(cells: Cells, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A cell of all groups with intervals of its own, which others begin with; and those intervals."""
+    cells.read("a 1")
+    for bend in (1, 1, 0, 1):
+        cells.read(f"i 0 {bend} {rng.integers(6)} {rng.choice([-1, 1])} {_random_words(rng, 1)}")
+    cells.settle()
+    cells.open[0].narrow()
+    return cells.open[0].ends
 
 
 def _inside(ends, arguments):  # type: ignore[no-untyped-def]
@@ -185,8 +227,8 @@ def _bounds(net, root, arithmetic):  # type: ignore[no-untyped-def]
     return Bounds(own, arithmetic.number(root.low[None]), arithmetic.number(root.high[None]), arithmetic), asked
 
 
-def _random_words(rng: np.random.Generator) -> str:
-    mix = ",".join(float(v).hex() for v in rng.random(2) * rng.choice([0, 0.1, 1]))
+def _random_words(rng: np.random.Generator, rows: int = 2) -> str:
+    mix = ",".join(float(v).hex() for v in rng.random(rows) * rng.choice([0, 0.1, 1]))
     slopes = ["".join(chr(48 + int(v)) for v in rng.integers(0, 65, 6)) if rng.random() < 0.5 else "-" for _ in range(2)]
     size = 10.0 ** rng.integers(-5, 1)
     pairs = [f"{rng.integers(2)} {u} {float(size * rng.normal()).hex()}" for u in rng.permutation(6)[: rng.integers(4)]]
@@ -223,14 +265,18 @@ def test_lines_that_are_no_proof_are_refused_by_name(tmp_path: Path, proof: tupl
     slopes = "- -"
     for text, reason in (
         (["a 0", f"q 0 0x1p+0 {slopes}"], "not proven"),
-        (["a 0", "n 0 0 0"], "100 % of its box open"),
-        (["a 0", "n 0 0 0", "n 0 0 1"], "not open"),
+        (["a 0", "n 0 0 0 0"], "100 % of its box open"),
+        (["a 0", "n 0 0 0 0", "n 0 0 1 0"], "not open"),
         (["a 0", "q 0"], "too few"),
-        (["a 0", "a 0", "a 0"], "again and again"),
-        (["a 1"], "none of 1"),
-        (["n 0 0 0"], "none of 0"),
-        (["a 0", "n 0 9 0"], "none of 2"),
-        (["a 0", "n 0 0 99"], "none of 16"),
+        (["a 0", "a 0", "a 0", "a 0"], "again and again"),
+        (["a 1", "n 0 0 0 0", "a 0"], "several parts"),
+        (["a 1", "q 0 0x1p+0 - -"], "not proven"),
+        (["a 1"], "ends with 100 % of its box open"),
+        (["a 0", "n 0 0 0 inf"], "not finite"),
+        (["a 2"], "none of 2"),
+        (["n 0 0 0 0"], "none of 0"),
+        (["a 0", "n 0 9 0 0"], "none of 2"),
+        (["a 0", "n 0 0 99 0"], "none of 16"),
         (["a 0", f"q 0 -0x1p+0 {slopes}"], "negative"),
         (["a 0", "q 0 0x1p+0 pp pp"], "another number of units"),
         (["a 0", "q 0 0x1p+0 - - 0 0"], "too few"),
@@ -256,7 +302,7 @@ def test_cells_whose_share_of_the_box_underflows_are_open(tmp_path: Path) -> Non
     cell = 0
     for k in range(1200):
         first = cells.count
-        cells.read(f"n {cell} 0 0")
+        cells.read(f"n {cell} 0 0 0")
         cells.read(f"q {first} 0x1p+0 -" + " 0 0 0x1p+1" * (k > 0))
         cell = first + 1
     cells.settle()
@@ -275,7 +321,7 @@ def test_an_interval_is_of_its_own_cell_alone(tmp_path: Path, proof: tuple[Path,
     unit = int(np.flatnonzero((low < 0) & (high > 0))[0])
     for line in (
         "a 0",
-        f"n 0 1 {unit}",
+        f"n 0 1 {unit} 0",
         f"i 2 0 {unit} 1 0x1p+0 - -",
         f"i 1 1 {unit} 1 0x0p+0 - -",
         f"i 2 0 {unit} -1 0x0p+0 - -",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ballproof.certificate.by_parts import Accepted
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.network import Network, Part, Root
-from ballproof.certificate.checker.neurons import BATCH, FIRST, LEVELS, Cells, Query, values
+from ballproof.certificate.checker.neurons import BATCH, FIRST, LEVELS, Cell, Cells, values
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.graph import Graph, Node
 from ballproof.graph.prune import without_units
@@ -63,7 +64,7 @@ def proven_by_neurons(
     clock = Clock(seconds)
     try:
         bounds = Bounds(network, root.low[None], root.high[None], arithmetic)
-        answer = _Written(bounds, graph, root, clock, emit, narrow).run(clock)
+        answer = Written(bounds, graph, root, clock, emit, narrow).run(clock)
     except RefusedError:  # numbers overflow on the whole box, or too many parts of it are open
         return False
     if answer.counterexample is not None:
@@ -147,7 +148,7 @@ class _Matrices:
         return self.linear(name, source, (take[:, None] == np.arange(size)).astype(np.float64), np.zeros(len(take)))
 
 
-class _Written(NeuronSplitting):
+class Written(NeuronSplitting):
     """The search on the checker's intervals, with a margin for rounding, that writes down what the checker has accepted."""
 
     def __init__(self, bounds: Bounds, graph: Graph, root: Root, clock: Clock, emit: Emit, narrow: bool) -> None:
@@ -176,29 +177,32 @@ class _Written(NeuronSplitting):
         self.wide = None
         return None
 
+    def _refined(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
+        return Accepted(self).run(asked, clock)
+
     # What the search tells
 
     def _anew(self, leaves: Leaves) -> Leaves:
         first = self.checked.count
         for group in leaves.group.tolist():
-            self._tell(f"a {self.names[group]}")
+            self.tell(f"a {self.names[group]}")
         return replace(leaves, cell=torch.arange(first, self.checked.count))
 
     def _parted(self, pairs: Leaves, choice: Tensor) -> Leaves:
         first, half = self.checked.count, len(choice)
         places = [w for s in self.sites for w in self.where(s)]
         for cell, column in zip(pairs.cell[:half].tolist(), choice.tolist(), strict=True):
-            self._tell("n {} {} {}".format(cell, *places[column]))
+            self.tell("n {} {} {} 0".format(cell, *places[column]))
         new = torch.arange(first, self.checked.count).reshape(half, 2)
         return replace(pairs, cell=torch.cat([new[:, 0], new[:, 1]]))
 
     def _closed(self, leaves: Leaves) -> tuple[Leaves, Tensor]:
         asked = (leaves.bound > 0).nonzero().flatten()
         own, closed = leaves[asked], torch.zeros(len(leaves), dtype=torch.bool)
-        told = self.proven(own, self.words(own), [None] * len(own))
+        told = self.proven(own, self.words(own, self.sites, self.mixes(own)), [None] * len(own))
         for i, cell, (text, value) in zip(asked.tolist(), own.cell.tolist(), told, strict=True):
             if value > 0:
-                self._close(cell, text)
+                self.close(cell, text)
                 closed[i] = True
         return replace(leaves, bound=torch.where(closed, leaves.bound, leaves.bound.clamp(max=0))), closed
 
@@ -214,11 +218,16 @@ class _Written(NeuronSplitting):
 
     # Lines
 
-    def _tell(self, line: str) -> None:
+    def begun_for_all(self) -> int:
+        """A new cell that is the whole box for all groups."""
+        self.tell(f"a {self.checked.question.count}")
+        return self.checked.count - 1
+
+    def tell(self, line: str) -> None:
         self.checked.read(line)
         self.emit(line)
 
-    def _close(self, cell: int, text: str) -> None:
+    def close(self, cell: int, text: str) -> None:
         del self.checked.open[cell]
         self.emit(f"q {cell} {text}".rstrip())
 
@@ -227,11 +236,15 @@ class _Written(NeuronSplitting):
         kept, bend = self.kept.get(site.node.name), self.bends[site.node.name]
         return [(bend, place) for place in (site.places if kept is None else kept[site.places]).tolist()]
 
-    def words(self, leaves: Leaves, normal: bool = True) -> list[str]:
-        """Of each leaf the weights of rows, the slopes and the multipliers, in few digits."""
+    def mixes(self, leaves: Leaves, normal: bool = True) -> list[str]:
+        """Of each leaf the weights of rows."""
+        return [_mix(mix) for mix in self.weights(leaves, normal)]
+
+    def words(self, leaves: Leaves, sites: list[Site], mixes: list[str]) -> list[str]:
+        """Of each leaf of these sites the weights of rows, the slopes and the multipliers, in few digits."""
         slopes = [np.full((len(leaves), low.size), ord("."), np.uint8) for low, _ in self.checked.whole]
         multipliers: list[list[str]] = [[] for _ in range(len(leaves))]
-        for number, site in enumerate(self.sites):
+        for number, site in enumerate(sites):
             places = self.where(site)
             columns = [p for _, p in places]
             levels = (leaves.free[number][0].clamp(0, 1) * LEVELS).round().int().numpy() + FIRST
@@ -240,26 +253,30 @@ class _Written(NeuronSplitting):
             for i, column in leaves.beta[number].nonzero().tolist():
                 value = float(leaves.beta[number][i, column].float()).hex()
                 multipliers[i] += ["{} {}".format(*places[column]), value]
-        return [
-            " ".join([_mix(mix), *(_word(s[i]) for s in slopes), *multipliers[i]])
-            for i, mix in enumerate(self.weights(leaves, normal))
-        ]
+        return [" ".join([mix, *(_word(s[i]) for s in slopes), *multipliers[i]]) for i, mix in enumerate(mixes)]
 
     def proven(self, leaves: Leaves, texts: list[str], aims: Sequence[tuple[int, int, int] | None]) -> list[tuple[str, float]]:
         """What the checker makes of the words about each leaf."""
-        queries: list[Query] = []
-        for cell, text, aim in zip(leaves.cell.tolist(), texts, aims, strict=True):
-            queries.append(self.checked.query(self.checked.open[cell], text.split(), aim))
+        parts = [self.checked.open[cell] for cell in leaves.cell.tolist()]
+        return list(zip(texts, self.values(list(zip(parts, texts, strict=True)), aims), strict=True))
+
+    def least(self, parts: list[tuple[Cell, str]], aim: tuple[int, int, int]) -> float:
+        """What the checker makes of an argument in the worst of some cells, by the words about each."""
+        return min(self.values(parts, [aim] * len(parts)))
+
+    def values(self, parts: list[tuple[Cell, str]], aims: Sequence[tuple[int, int, int] | None]) -> list[float]:
+        """What the checker makes of the words about each cell."""
+        queries = [self.checked.query(cell, text.split(), aim) for (cell, text), aim in zip(parts, aims, strict=True)]
         found: list[float] = []
         for start in range(0, len(queries), BATCH):
             found += values(self.checked.bounds, self.checked.question, queries[start : start + BATCH]).tolist()
-        return list(zip(texts, found, strict=True))
+        return found
 
 
 class _Told(Violated):
     """Intervals that the checker computes, each with the line that says how."""
 
-    def __init__(self, search: _Written, bounds: LeafBounds, thorough: bool) -> None:
+    def __init__(self, search: Written, bounds: LeafBounds, thorough: bool) -> None:
         super().__init__(bounds, thorough)
         self.search = search
 
@@ -268,14 +285,14 @@ class _Told(Violated):
         for i, cell in enumerate(leaves.cell.tolist()):
             self.search.checked.open[cell].narrow()
             if empty[i]:  # ends cross by more than rounding
-                self.search._close(cell, "")
+                self.search.close(cell, "")
         return found, empty, gain
 
     def _told(self, found: Leaves, site: Site, at: Tensor, sign: float, known: Tensor, values: Tensor) -> Tensor:
         asked = (values > known).nonzero().flatten()
         own, places, stand = found[asked], self.search.where(site), known.clone()
         aims = [(*places[column], int(sign)) for column in at[asked].tolist()]
-        told = self.search.proven(own, self.search.words(own, normal=False), aims)
+        told = self.search.proven(own, self.search.words(own, self.search.sites, self.search.mixes(own, normal=False)), aims)
         for i, cell, aim, (text, value) in zip(asked.tolist(), own.cell.tolist(), aims, told, strict=True):
             if value > known[i]:
                 stand[i] = value

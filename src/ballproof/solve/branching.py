@@ -1,4 +1,4 @@
-"""Where a leaf is cut: what the relaxation of each neuron loses, and the two children at one of them."""
+"""Where a leaf is cut: what the relaxation of each neuron loses, at which one it is cut best, and the two children."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ballproof.solve.leaf_bounds import Evaluation
+from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaves import Leaves, Site
 from ballproof.solve.marks import Mark, marked
 from ballproof.values import Interval
@@ -37,6 +37,30 @@ def losses(sites: list[Site], leaves: Leaves, seen: Evaluation) -> tuple[Tensor,
         scores.append(score)
         points.append(point)
     return torch.cat(scores, 1), torch.cat(points, 1)
+
+
+def chosen(bounds: LeafBounds, leaves: Leaves, seen: Evaluation, candidates: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where each leaf is cut best: which leaves can be cut, which cannot, and of the former the neuron and the place.
+
+    The children at some candidates are bounded, in single precision, before one is chosen (filtered smart branching, De Palma
+    et al. 2021).
+    """
+    scores, points = losses(bounds.sites, leaves, seen)
+    values, choice = scores.topk(min(candidates, scores.shape[1]), 1)
+    left, whole = (values[:, 0] > 0).nonzero().flatten(), (~(values[:, 0] > 0)).nonzero().flatten()
+    leaves, choice, values, points = leaves[left], choice[left], values[left], points[left].gather(1, choice[left])
+    best = torch.zeros_like(left)
+    if choice.shape[1] > 1 and len(left):
+        quick = leaves.to(bounds.scout.rows.dtype)
+        gains = []
+        for k in range(choice.shape[1]):
+            pair = children(bounds.sites, quick, choice[:, k], points[:, k].to(quick.bound))
+            found = torch.maximum(bounds.scout.evaluate(pair).values.reshape(2, -1), quick.bound)
+            gain = found.amin(0) + 1e-3 * found.amax(0).clamp(max=0)
+            gains.append(gain.masked_fill(values[:, k] <= 0, -torch.inf))
+        best = torch.stack(gains, 1).argmax(1)
+    own = best.unsqueeze(1)
+    return left, whole, choice.gather(1, own).squeeze(1), points.gather(1, own).squeeze(1)
 
 
 def children(sites: list[Site], leaves: Leaves, choice: Tensor, point: Tensor) -> Leaves:

@@ -43,6 +43,17 @@ class Evaluation:
     sway: list[Tensor] = field(default_factory=list)
     points: Tensor | None = None
 
+    def __getitem__(self, index: Tensor | slice) -> Evaluation:
+        points = None if self.points is None else self.points[index]
+        return Evaluation(self.values[index], [a[index] for a in self.at], [s[index] for s in self.sway], points)
+
+    @staticmethod
+    def joined(seen: list[Evaluation]) -> Evaluation:
+        """Of the leaves of all; without points."""
+        parts = [s.at for s in seen], [s.sway for s in seen]
+        at, sway = ([torch.cat(x) for x in zip(*part, strict=True)] for part in parts)
+        return Evaluation(torch.cat([s.values for s in seen]), at, sway)
+
     def to(self, kind: torch.dtype) -> Evaluation:
         """The same in another precision, rounded to the nearest."""
         points = None if self.points is None else self.points.to(kind)
@@ -154,7 +165,7 @@ class LeafBounds:
             phases = Phases(*(t.unsqueeze(0) for t in (weight, leaves.free[number][0], low, high)))
         if not multiplied or not (beta.requires_grad or bool(beta.any())):
             return Opening(self.places[number], lines, phases=phases)
-        cost = (beta.clamp(min=0) * high + beta.clamp(max=0) * low).sum(1)
+        cost = (beta.relu() * high - (-beta).relu() * low).sum(1)
         return Opening(self.places[number], lines, (beta.unsqueeze(0), cost.unsqueeze(0)), phases)
 
     def _more(self, leaves: Leaves) -> dict[str, Tensor]:
@@ -200,8 +211,11 @@ class LeafBounds:
                 best = torch.where(better, values, best)
                 for mine, now in zip(kept, parameters, strict=True):
                     mine[better] = now[better]
+            signs = [b.sign() for b in leaves.beta]
             for p, g, m, r in zip(parameters, gradients, moments, rates, strict=True):
                 _adam(p, g, m, number, r, DECAY ** (number - 1))
+            for beta, sign in zip(leaves.beta, signs, strict=True):
+                beta.masked_fill_(beta * sign < 0, 0.0)
             self._confine(leaves, split)
         seen = self.evaluate(leaves, details=True)
         better = seen.values > best
@@ -218,7 +232,10 @@ class LeafBounds:
             gradients = torch.autograd.grad(values.sum(), parameters, materialize_grads=True)
         for p in parameters:
             p.requires_grad_(False)
-        return values.detach(), gradients
+        first = sum(len(f) for f in leaves.free)
+        ends = zip(leaves.beta, gradients[first:], leaves.low, leaves.high, strict=False)
+        kinks = [_at_zero(b, g, low, high) for b, g, low, high in ends]
+        return values.detach(), (*gradients[:first], *kinks, *gradients[first + len(kinks) :])
 
     def _rates(self, leaves: Leaves, seen: Evaluation) -> list[Tensor | float]:
         """How far the first step goes: a share of a slope's own size, of the cotangent for a multiplier, of a mix."""
@@ -254,6 +271,16 @@ class LeafBounds:
             beta.masked_fill_(~cut, 0.0)
         self._confine_mix(leaves.mix)
         leaves.learnt.clamp_(min=0)
+
+
+def _at_zero(beta: Tensor, slope: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The slope in a multiplier, given that without its cost where it is 0: there the cost bends.
+
+    A multiplier of 0 is best while the argument stays between its ends. One of an end at 0, where a split was, is moved all the
+    same, in the direction that costs nothing.
+    """
+    turned = torch.where((low == 0) | (high == 0), slope - low - high, slope - slope.clamp(low, high))
+    return torch.where(beta == 0, turned, slope)
 
 
 def _own(leaves: Leaves) -> Leaves:

@@ -29,6 +29,11 @@ class Site:
     ahead: int | None = None
     shared: tuple[Tensor, Tensor] | None = None
 
+    def take(self, index: Tensor) -> Site:
+        """Some of the neurons, alone."""
+        constants = tuple(c[index] for c in self.constants)
+        return Site(self.node, self.operation, self.argument, self.places[index], constants)
+
     def interval(self, low: Tensor, high: Tensor) -> Interval:
         return Interval(low, high)
 
@@ -127,6 +132,12 @@ def _shared(sites: list[Site], name: str, places: Tensor) -> tuple[int | None, t
         return None, None
     mine, theirs = (places.unsqueeze(1) == sites[number].places).nonzero(as_tuple=True)
     return (number, (mine, theirs)) if len(mine) else (None, None)
+
+
+def cut_ends(leaves: Leaves, whole: Leaves) -> list[Tensor]:
+    """By site, `(leaves, neurons)`: which intervals are not those of the whole."""
+    pairs = zip(leaves.low, leaves.high, whole.low, whole.high, strict=True)
+    return [(a != c) | (b != d) for a, b, c, d in pairs]
 
 
 def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, rows: int) -> Leaves:

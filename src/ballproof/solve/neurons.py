@@ -18,13 +18,14 @@ from ballproof.graph import Graph
 from ballproof.graph.pooling import without_pooling
 from ballproof.graph.prune import without_units
 from ballproof.operations import Nonlinear
-from ballproof.solve.branching import children, losses
+from ballproof.solve.branching import children, chosen, losses
 from ballproof.solve.clock import Answer, Clock, Task, margins_at
 from ballproof.solve.cuts import Cuts
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaf_lp import decided_by_lp
-from ballproof.solve.leaves import Leaves, Site, root, sites_of
+from ballproof.solve.leaves import Leaves, Site, cut_ends, root, sites_of
 from ballproof.solve.marks import joints_of, with_marks
+from ballproof.solve.refinement import Refinement
 from ballproof.solve.violated import LEAST_GAIN, Violated, narrowed
 from ballproof.values import Interval, Relaxation
 
@@ -38,6 +39,9 @@ COST = 4
 FIRST, ROUNDS, NARROWING = 0.1, 5, 0.2
 """A search that has taken the first share of its time begins again with narrow intervals for the groups that are open; the most
 rounds of narrowing, and its share of the time that is left."""
+
+REFINING, CUTS = 0.4, 16
+"""The share of the time that is left for a search on single neurons, and the cuts for each end that it has to be enough for."""
 
 AGE, RENEWING = 3, 0.1
 """Splits after which a leaf's intervals are old, and the share of the time that is left for new ones of a batch."""
@@ -66,7 +70,7 @@ class NeuronSplitting:
         self.cuts: Cuts | None = None
         self.learning, self.batches = cuts, 0
         self.leaves, self.before, self.exhausted = 0, 0, 0
-        self.renewing, self.waiting, self.pause = False, 0, 1
+        self.refining, self.renewing, self.waiting, self.pause = True, False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
         self.sites: list[Site] = []
         self.stack: list[tuple[Leaves, Evaluation]] | None = None
@@ -92,17 +96,21 @@ class NeuronSplitting:
     def _begin(self) -> Answer | None:
         if self.intervals is None:
             self.task = replace(self.task, graph=without_pooling(self.task.graph))
-        known = tight_pass(self.task).intervals if self.intervals is None else self.intervals
-        graph, intervals = _living(self.task.graph, known)
-        if self.intervals is None:
-            graph, intervals = with_marks(graph, intervals)
-        self.task = task = replace(self.task, graph=graph)
+            graph, self.intervals = with_marks(self.task.graph, tight_pass(self.task).intervals)
+            self.task = replace(self.task, graph=graph)
+        return self._started(self.intervals)
+
+    def _started(self, known: Mapping[str, Interval], groups: Tensor | None = None) -> Answer | None:
+        """The search on these intervals, from the root of every group, or of these."""
+        self.known = intervals = self._living(known)
+        task, graph = self.task, self.task.graph
         rows, offsets, self.names = _by_group(task)
         constants = {k: v.detach() for k, v in graph.constants().items()}
         self.sites = sites_of(graph, intervals, constants)
-        lines, joints = _lines(graph, intervals, constants), joints_of(graph, self.sites, intervals, constants)
+        lines, joints = lines_of(graph, intervals, constants), joints_of(graph, self.sites, intervals, constants)
         self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick=True, joints=joints)
-        start = root(self.sites, intervals, torch.arange(len(rows)), rows.shape[1])
+        groups = torch.arange(len(rows)) if groups is None else groups
+        start = root(self.sites, intervals, groups, rows.shape[1])
         start = _first_mix(self.bounds, start, rows.shape[1])
         start = self._anew(start)
         if self.learning and self.sites:
@@ -120,20 +128,40 @@ class NeuronSplitting:
         return None
 
     def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
-        """Start again with narrow intervals for the groups that are open."""
+        """Start again with narrower intervals for the groups that are open: first of the whole region, then of each group."""
         assert self.wide is not None
         (leaves, seen), self.wide = self.wide, None
         groups = torch.cat([x.group for x, _ in stack]).unique()
         open_ = torch.isin(leaves.group, groups).nonzero().flatten()
-        if len(open_) * 2 * self.open * COST > NARROWING * self.clock.left * (self.leaves - self.before) / self.clock.spent:
+        leaves, seen = leaves[open_], seen[open_]
+        if self.refining:
+            self.refining = False
+            asked = self._worst(leaves, seen, int(self._affordable(REFINING) / (2 * CUTS)))
+            return self._started(self._refined(asked, self.clock.part(REFINING)), groups)
+        if len(open_) * 2 * self.open * COST > self._affordable(NARROWING):
             return None
         self.renewing = True
-        found = self._narrowed(self._anew(leaves[open_]), _part(seen, open_))
+        found = self._narrowed(self._anew(leaves), seen)
         if isinstance(found, Answer):
             return found
         stack[:] = [found] if len(found[0]) else []
         self.roots = Leaves.joined([self.roots[(~torch.isin(self.roots.group, found[0].group)).nonzero().flatten()], found[0]])
         return None
+
+    def _affordable(self, share: float) -> float:
+        """Leaves that can be bounded in this share of the time that is left."""
+        return share * self.clock.left * (self.leaves - self.before) / self.clock.spent
+
+    def _worst(self, leaves: Leaves, seen: Evaluation, most: int) -> dict[str, Tensor]:
+        """The neurons at which these leaves lose most, about so many: by node, their flat places."""
+        lost = losses(self.sites, leaves, seen)[0].clamp(min=0).sum(0)
+        least = lost.sort(descending=True).values[min(most, len(lost) - 1)]
+        parts = lost.split([len(s.places) for s in self.sites])
+        return {s.node.name: s.places[(own > 0) & (own >= least)] for s, own in zip(self.sites, parts, strict=True)}
+
+    def _refined(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
+        """The intervals of the whole region, narrower at the neurons that are asked for."""
+        return Refinement(self.task.graph, self.task.region, self.known, lines_of).run(asked, clock)
 
     def _narrowed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves with the intervals of where they violate the property, as long as that pays."""
@@ -152,15 +180,13 @@ class NeuronSplitting:
         return leaves, seen
 
     def _search(self) -> Answer:
-        stack = self.stack
-        assert stack is not None
         first = self.clock.part(FIRST)
-        while stack and not self.clock.over:
-            answer = self._again(stack) if first.over and self.wide is not None else self._step(stack)
-            if answer is not None:
+        while self.stack and not self.clock.over:
+            again = first.over and self.wide is not None
+            if (answer := self._again(self.stack) if again else self._step(self.stack)) is not None:
                 return answer
-        if stack:
-            return self._unfinished(stack)
+        if self.stack:
+            return self._unfinished(self.stack)
         if self.exhausted:
             reason = f"{self.exhausted} leaves without a neuron to split stay open (rounding)"
             return Answer(False, reason=reason, leaves=self.leaves, final=True)
@@ -197,17 +223,17 @@ class NeuronSplitting:
             self.waiting -= 1
             return leaves, seen
         aged, young = old.nonzero().flatten(), (~old).nonzero().flatten()
-        lost, _ = losses(self.sites, leaves[aged], _part(seen, aged))
+        lost, _ = losses(self.sites, leaves[aged], seen[aged])
         clock = self.clock.part(RENEWING)
         new, empty, _ = self._violated(thorough=False).run(leaves[aged], lost, self._cuts(leaves[aged]), clock)
         new = replace(new, age=torch.zeros_like(new.age))[(~empty).nonzero().flatten()]
-        found = self._bounded(new, 2 * STEPS_LEAF) if len(new) else (new, _part(seen, young[:0]))
+        found = self._bounded(new, 2 * STEPS_LEAF) if len(new) else (new, seen[young[:0]])
         if isinstance(found, Answer):
             return found
         poor = len(found[0]) > (1 - LEAST_CLOSED) * len(aged)
         self.pause = min(2 * self.pause, MOST_PAUSE) if poor else 1
         self.waiting = self.pause if poor else 0
-        return Leaves.joined([leaves[young], found[0]]), _joined([_part(seen, young), found[1]])
+        return Leaves.joined([leaves[young], found[0]]), Evaluation.joined([seen[young], found[1]])
 
     def _size(self) -> int:
         """Leaves that are bounded together."""
@@ -221,12 +247,12 @@ class NeuronSplitting:
         while stack and room > 0:
             leaves, at = stack.pop()
             if len(leaves) > room:
-                stack.append((leaves[: len(leaves) - room], _part(at, slice(0, len(leaves) - room))))
-                leaves, at = leaves[len(leaves) - room :], _part(at, slice(len(leaves) - room, None))
+                stack.append((leaves[: len(leaves) - room], at[slice(0, len(leaves) - room)]))
+                leaves, at = leaves[len(leaves) - room :], at[slice(len(leaves) - room, None)]
             parts.append(leaves)
             seen.append(at)
             room -= len(leaves)
-        return Leaves.joined(parts), _joined(seen)
+        return Leaves.joined(parts), Evaluation.joined(seen)
 
     def _bounded(self, leaves: Leaves, steps: int) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves that stay open, with tighter bounds; or a counterexample that one of them points to."""
@@ -242,7 +268,7 @@ class NeuronSplitting:
             bad = (margins_at(self.task, points) <= 0).nonzero().flatten()
             if len(bad) and (found := self.task.confirm(points[bad[:16]])) is not None:
                 return Answer(False, counterexample=found, leaves=self.leaves)
-        return leaves[keep], _part(seen, keep)
+        return leaves[keep], seen[keep]
 
     def _learn(self, closed: Leaves) -> None:
         """Cuts of leaves that are closed: of every batch at first, then of some."""
@@ -254,9 +280,8 @@ class NeuronSplitting:
         self.cuts.learn(self.bounds, closed, self.roots[order[place]])
 
     def _cuts(self, leaves: Leaves) -> list[Tensor]:
-        """Which intervals a split has cut."""
-        pairs = zip(leaves.low, leaves.high, self.base.low, self.base.high, strict=True)
-        return [(a != c) | (b != d) for a, b, c, d in pairs]
+        """Which intervals a split has cut, or narrowing."""
+        return cut_ends(leaves, self.base)
 
     def _finished(self, leaves: Leaves) -> Answer | None:
         """Leaves without an open neuron: their multipliers taken to the end, then a linear program for each."""
@@ -288,28 +313,16 @@ class NeuronSplitting:
 
     def _split(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves | None, Tensor]:
         """Both children of every leaf at the most promising of some candidates; and the leaves that have none left."""
-        scores, points = losses(self.sites, leaves, seen)
-        count = min(CANDIDATES, scores.shape[1])
-        values, choice = scores.topk(count, 1)
-        left, whole = (values[:, 0] > 0).nonzero().flatten(), (~(values[:, 0] > 0)).nonzero().flatten()
+        left, whole, choice, points = chosen(self.bounds, leaves, seen, CANDIDATES)
         if not len(left):
             return None, whole
-        leaves, choice, values = leaves[left], choice[left], values[left]
-        scout = self.bounds.scout
-        quick, bound = leaves.to(scout.rows.dtype), leaves.bound.to(scout.rows.dtype)
-        at = points[left].gather(1, choice)
-        best_gain = torch.full_like(bound, -torch.inf)
-        best = choice[:, 0].clone()
-        if count > 1:
-            for k in range(count):
-                pair = children(self.sites, quick, choice[:, k], at[:, k].to(bound))
-                found = torch.maximum(scout.evaluate(pair).values.reshape(2, -1), bound)
-                gain = found.amin(0) + 1e-3 * found.amax(0).clamp(max=0)
-                gain = gain.masked_fill(values[:, k] <= 0, -torch.inf)
-                better = gain > best_gain
-                best_gain, best = torch.where(better, gain, best_gain), torch.where(better, choice[:, k], best)
-        pairs = children(self.sites, leaves, best, points[left].gather(1, best.unsqueeze(1)).squeeze(1))
-        return self._parted(pairs, best), whole
+        return self._parted(children(self.sites, leaves[left], choice, points), choice), whole
+
+    def _living(self, known: Mapping[str, Interval]) -> dict[str, Interval]:
+        """The intervals of the network that is searched, which loses the units that are zero all over the region."""
+        graph, intervals = without_zeros(self.task.graph, known)
+        self.task = replace(self.task, graph=graph)
+        return intervals
 
     def _anew(self, leaves: Leaves) -> Leaves:
         """Leaves that are the whole region, each for a group; what was known of these groups is dropped."""
@@ -336,7 +349,7 @@ def tight_pass(task: Task) -> LinearPass:
     return AlphaPass(crown_pass(task), AlphaMethod()).run()
 
 
-def _living(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Interval]]:
+def without_zeros(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Interval]]:
     """The network and its intervals without the units that are zero all over the region."""
     bends = [n.name for n in graph.varying if isinstance(n.operation, Nonlinear) and n.name in intervals]
     zero = {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0)).all(0).flatten() for n in bends}
@@ -348,7 +361,7 @@ def _living(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dic
     }
 
 
-def _lines(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> dict[str, Relaxation]:
+def lines_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> dict[str, Relaxation]:
     """Of least area, by nonlinear node."""
     bends = [(n, n.operation) for n in graph.varying if isinstance(n.operation, Nonlinear)]
     return {n.name: f.relax(*arguments(graph, n, intervals, constants), slope="adaptive") for n, f in bends}
@@ -381,14 +394,3 @@ def _first_mix(bounds: LeafBounds, leaves: Leaves, rows: int) -> Leaves:
     best = torch.stack(found, 1).argmax(1, keepdim=True)
     mix = torch.full_like(leaves.mix, 0.02).scatter(1, best, 1.0)
     return replace(leaves, mix=mix)
-
-
-def _joined(seen: list[Evaluation]) -> Evaluation:
-    """Of the leaves of all; without points."""
-    at, sway = ([torch.cat(x) for x in zip(*parts, strict=True)] for parts in ([s.at for s in seen], [s.sway for s in seen]))
-    return Evaluation(torch.cat([s.values for s in seen]), at, sway)
-
-
-def _part(seen: Evaluation, index: Tensor | slice) -> Evaluation:
-    points = None if seen.points is None else seen.points[index]
-    return Evaluation(seen.values[index], [a[index] for a in seen.at], [s[index] for s in seen.sway], points)

@@ -20,7 +20,7 @@ from ballproof.certificate.checker.reading.problems import Case, Problem, lines_
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.certificate.checker.tree import Tree
 
-FORMAT, VERSION = "ballproof certificate", 2
+FORMAT, VERSION = "ballproof certificate", 3
 
 LONGEST = 3600.0
 """For one certificate: far more than any proof has needed, as checking one takes less time than finding it."""

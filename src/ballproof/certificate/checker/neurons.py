@@ -1,7 +1,7 @@
 """Proofs that split neurons: the lines of a box from `g` on, up to `e` or `x`.
 
     a GROUP                 a new cell: the whole box, where no row of this group is positive; others of the group are dropped
-    n CELL BEND UNIT        two new cells: the argument of this unit of rectifier number BEND is <= 0, and >= 0
+    n CELL BEND UNIT AT     two new cells: the argument of this unit of rectifier number BEND is <= AT, and >= AT
     i CELL BEND UNIT SIDE MIX SLOPES TRIPLES    the argument is at least (SIDE 1), or at most (-1), what the rest proves of it
     q CELL MIX SLOPES TRIPLES    proven: the MIX of the group's rows is positive in the cell, so the cell is empty
     q CELL                  proven: the ends of some argument cross, so the cell is empty
@@ -9,11 +9,13 @@
     x                       all these lines are dropped, and others follow
 
 A cell is a part of the box on which the property might be violated: so each row of its group is at most 0 there. Cells are
-numbered from 0 in the order in which they are made. MIX: weights >= 0 of the group's rows, with commas. SLOPES: a word for each
-rectifier, a character for each unit: the slope of its line below is (code - 48) / 64, from `0` to `p`; `.` is the slope 0 or 1
-that the checker takes by itself, `-` stands for a word of these. TRIPLES: BEND, UNIT and multiplier. Arguments have the
-intervals of the whole box, cut by the splits and by the lines `i` of the cell and of those that it is a part of; lines `i` that
-follow each other in a cell and are of one rectifier do not use each other. Any slopes and multipliers prove what they prove.
+numbered from 0 in the order in which they are made. GROUP may be the number of groups: such a cell is of all groups, without a
+row, and may stay open; while one is open, what later lines `a` call the whole box is that cell. MIX: weights >= 0 of the rows
+of the group, with commas. SLOPES: a word for each rectifier, a character for each unit: the slope of its line below is
+(code - 48) / 64, from `0` to `p`; `.` is the slope 0 or 1 that the checker takes by itself, `-` stands for a word of these.
+TRIPLES: BEND, UNIT and multiplier. Arguments have the intervals of the whole box, cut by the splits and by the lines `i` of the
+cell and of those that it is a part of; lines `i` that follow each other in a cell and are of one rectifier do not use each
+other. Any slopes and multipliers prove what they prove.
 """
 
 from __future__ import annotations
@@ -84,18 +86,18 @@ class Cells(Open):
         self.bounds, self.question = bounds, question
         self.whole = [(low[0], high[0]) for low, high in bounds.arguments.values()]
         super().__init__(sum(low.size for low, _ in self.whole))
-        self.begun = [0] * question.count
+        self.begun = [0] * (question.count + 1)
         self.waiting: list[Query] = []
 
     def read(self, line: str) -> None:
         """One line. Raises `RefusedError` where it is none, or names a cell that is not open."""
         match line.split():
             case ["a", group]:
-                self.begin(index(group, self.question.count))
-            case ["n", name, bend, unit]:
-                cell, (at, one) = self.cell(name), self.unit(bend, unit)
+                self.begin(index(group, self.question.count + 1))
+            case ["n", name, bend, unit, at]:
+                cell, (own, one), value = self.cell(name), self.unit(bend, unit), self.bounds.arithmetic.scalar(number(at))
                 del self.open[int(name)]
-                self.add(*(Cell(cell.group, cell.cut(at, {(one, side): 0}), cell.share / 2) for side in (-1, 1)))
+                self.add(*(Cell(cell.group, cell.cut(own, {(one, side): value}), cell.share / 2) for side in (-1, 1)))
             case ["q", name, *words]:
                 cell = self.cell(name)
                 if words or not any((low > high).any() for low, high in cell.ends):
@@ -130,17 +132,23 @@ class Cells(Open):
                 raise RefusedError(f"a leaf is not proven: its rows are only known to be above {float(value):.6g}")
 
     def begin(self, group: int) -> None:
-        """A cell that is the whole box. At most twice for a group: a search may begin again."""
+        """A cell that is the whole box, or the open one of all groups. Three times at most for each: searches begin again."""
         self.open = {k: c for k, c in self.open.items() if c.group != group}
-        if self.begun[group] > 1:
-            raise RefusedError(f"group {group} begins again and again")
+        shared = [c for c in self.open.values() if c.group == self.question.count]
+        if self.begun[group] > 2 or len(shared) > 1:
+            raise RefusedError(f"group {group} begins again and again, or in several parts of the box")
         self.begun[group] += 1
-        self.add(Cell(group, self.whole))
+        self.add(Cell(group, shared[0].ends if shared else self.whole))
+
+    @property
+    def unproven(self) -> list[Cell]:
+        """The open cells of groups."""
+        return [c for c in self.open.values() if c.group < self.question.count]
 
     @property
     def left(self) -> float:
         """What share of the box is open, each half of a split counted half."""
-        return float(sum(c.share for c in self.open.values()) + self.begun.count(0)) / self.question.count
+        return float(sum(c.share for c in self.unproven) + self.begun[:-1].count(0)) / self.question.count
 
     def query(self, cell: Cell, words: list[str], aim: tuple[int, int, int] | None = None) -> Query:
         """What MIX, SLOPES and TRIPLES say."""
@@ -148,7 +156,8 @@ class Cells(Open):
         if len(words) <= count or (len(words) - 1 - count) % 3:
             raise RefusedError("a line with too few or too many words")
         mix = [number(w) for w in words[0].split(",")]
-        if len(mix) != (self.question.groups == cell.group).sum() or min(mix) < 0 or len(mix) > MOST_ROWS:
+        rows = max((self.question.groups == cell.group).sum(), 1)  # one weight where there is no row
+        if len(mix) != rows or min(mix) < 0 or len(mix) > MOST_ROWS:
             raise RefusedError("weights of rows that are negative, too few or too many")
         slopes = [_levels(word, low.size) for word, (low, _) in zip(words[1 : 1 + count], self.whole, strict=True)]
         rest = words[1 + count :]
@@ -158,7 +167,7 @@ class Cells(Open):
     def finish(self) -> None:
         """Raises `RefusedError` unless all cells are proven, those of every group."""
         self.settle()
-        if self.open or 0 in self.begun:  # not their shares, which underflow
+        if self.unproven or 0 in self.begun[:-1]:  # not their shares, which underflow
             raise RefusedError(f"a proof by neurons ends with {100 * self.left:.4g} % of its box open")
 
     def unit(self, bend: str, unit: str) -> tuple[int, int]:
@@ -193,7 +202,7 @@ def values(bounds: Bounds, question: Question, queries: list[Query]) -> Array:
         found[place] = Lines(below[:, None], own.base, own.above, own.offset, added[:, None], cost[:, None])
     asked, view = np.column_stack([question.rows, question.offsets]), bounds.network.output
     terms = [exact.number(q.mix[:, None]) * asked[question.groups == q.cell.group] for q in queries]
-    row, size = (np.stack([sum(t) for t in each])[:, None] for each in (terms, map(np.abs, terms)))
+    row, size = (np.stack([t.sum(0) for t in each])[:, None] for each in (terms, map(np.abs, terms)))
     least = bounds.planes(row[..., :-1], row[..., -1], found).least[:, 0]
     wrong = (size[:, 0, :-1] * bounds.magnitude(view.node)[:, view.index.ravel()]).sum(1) + size[:, 0, -1]  # of these sums
     least = exact.down(least - exact.gamma(MOST_ROWS) * wrong * exact.slop)
