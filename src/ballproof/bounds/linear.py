@@ -33,7 +33,7 @@ FEWER = 4
 
 RACING, LATE = 2, 4
 """So many times the cache's size may be held by queries of which many are settled on their way, and by those of a
-convolution that are left behind the first check: their widest node is the last one, where few of them arrive."""
+convolution, where few arrive at the widest node: with more of them at once those that go on share more windows."""
 
 
 @dataclass
@@ -205,8 +205,8 @@ class LinearPass:
             asked = every.at(part[0])
             return walk.side(replace(asked, number=number[: len(part[0])]), ends[part[0]], asks)
 
-        widest, times = (seen.ahead, 1) if asks else (seen.widest, LATE)
-        found = self.budget.over_queries(ask, order.unsqueeze(0), 1, widest, self.region.dtype, times)
+        widest = seen.ahead if asks else seen.widest
+        found = self.budget.over_queries(ask, order.unsqueeze(0), 1, widest, self.region.dtype, LATE)
         lower, upper = torch.cat([f.lower for f in found]), torch.cat([f.upper for f in found])
         return Interval(ends.lower.index_put((order,), lower), ends.upper.index_put((order,), upper))
 
