@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from ballproof.bounds import margins, stopping
+from ballproof.bounds import linear, margins, stopping
+from ballproof.bounds.linear import LinearPass
+from ballproof.bounds.methods import METHODS, LinearMethod
 from ballproof.bounds.race import Race, likely_side, racing, with_side
 from ballproof.data import load
 from ballproof.errors import SoundnessError
+from ballproof.networks import as_graph
 from ballproof.networks.shipped import shipped_model
 from ballproof.operations.clamp import Clamp
 from ballproof.operations.leaky_relu import LeakyRelu
 from ballproof.operations.relu import Relu
 from ballproof.operations.sigmoid import Sigmoid
-from ballproof.problems import ball
+from ballproof.problems import Box, ball
 from ballproof.values import Interval
 
 
@@ -28,8 +32,31 @@ def test_only_functions_of_two_straight_pieces_race() -> None:
     assert racing(Sigmoid(), 1) is None and racing(Clamp(0.0, 1.0), 1) is None and racing(Relu(), 2) is None
 
 
-def test_the_likelier_side_is_that_of_the_middle() -> None:
-    assert likely_side(Relu(), interval((-1, 3), (-3, 1), (-1, 1))).tolist() == [[1.0, -1.0, 1.0]]
+def test_the_side_asked_first_is_that_of_a_value() -> None:
+    assert likely_side(Relu(), torch.tensor([[2.0, -2.0, 0.0]])).tolist() == [[1.0, -1.0, 1.0]]
+
+
+@pytest.mark.parametrize("kind", ["dense", "convolutions"])
+def test_one_side_settles_what_both_would(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the region is far from symmetric round its middle value; the lines are those on both ends."""
+    torch.manual_seed(0)
+    dense = [nn.Flatten(), nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 30), nn.LeakyReLU(0.2), nn.Linear(30, 20), nn.ReLU()]
+    maps = [nn.Conv2d(1, 6, 3, 2), nn.ReLU(), nn.Conv2d(6, 6, 2), nn.ReLU(), nn.Conv2d(6, 5, 2), nn.ReLU(), nn.Flatten()]
+    net = nn.Sequential(*(dense if kind == "dense" else maps), nn.Linear(20 if kind == "dense" else 5, 4)).double()
+    center = torch.rand(3, 1, 8, 8).double()
+    region = Box(center - 0.01, center + 0.05)
+    method = METHODS["crown"]
+    assert isinstance(method, LinearMethod)
+    with torch.no_grad():
+        found = LinearPass(as_graph(net, region), region, method).run()
+        monkeypatch.setattr(linear, "racing", lambda *given: None)
+        wanted = LinearPass(as_graph(net, region), region, method).run()
+    assert len(wanted.relaxations) == 3
+    for name, lines in wanted.relaxations.items():
+        own = found.relaxations[name]
+        for line, other in ((own.lower, lines.lower), (own.upper, lines.upper)):
+            assert torch.allclose(line.slopes[0], other.slopes[0], atol=1e-10)
+            assert torch.allclose(line.offset, other.offset, atol=1e-10)
 
 
 def test_settled_queries_drop_and_keep_what_they_proved() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ FEWER = 4
 
 RACING, LATE = 2, 4
 """So many times the cache's size may be held by queries of which many are settled on their way, and by those of a
-convolution that are left behind the first check: their widest node is the last one, where few of them arrive."""
+convolution, where few arrive at the widest node: with more of them at once those that go on share more windows."""
 
 
 @dataclass
@@ -103,17 +104,21 @@ class LinearPass:
     def _refine(self, name: str, known: Interval, mask: Tensor, asks: Scalar | None) -> Interval:
         """Query only the coordinates in `mask (batch, *node)`; the others keep what is known.
 
-        asks: an operation that one end may settle; then the likelier end is asked first, and the other end only of the
-        coordinates that it leaves open.
+        asks: an operation that one end may settle; then that end is asked first, and the other end only of the coordinates
+        that it leaves open. It settles none of those: the value in the middle of the region lies on its side.
         """
         if asks is None:
             return self._both_ends(name, known, mask)
-        sign = likely_side(asks, known)
-        for side in (sign, -sign):
-            mask = mask & asks.unsettled(known)[0]
-            if bool(mask.any()):
-                known = self._one_side(name, known, mask, side, asks)
-        return known
+        sign = likely_side(asks, self.middle[name])
+        known = self._one_side(name, known, mask, sign, asks)
+        mask = mask & asks.unsettled(known)[0]
+        return self._one_side(name, known, mask, -sign, None) if bool(mask.any()) else known
+
+    @cached_property
+    def middle(self) -> dict[str, Tensor]:
+        """The value of every node in the middle of the region."""
+        with torch.no_grad():
+            return self.graph.activations(self.region.box().center)
 
     def _both_ends(self, name: str, known: Interval, mask: Tensor) -> Interval:
         if (seen := self._sight(name)) is not None:
@@ -125,7 +130,8 @@ class LinearPass:
         found = _scattered(known, index.expand(len(mask), -1), ends)
         return found.intersect(known, name)
 
-    def _one_side(self, name: str, known: Interval, mask: Tensor, sign: Tensor, asks: Scalar) -> Interval:
+    def _one_side(self, name: str, known: Interval, mask: Tensor, sign: Tensor, asks: Scalar | None) -> Interval:
+        """The ends with those of this sign asked; asks: an operation for which coordinates may be settled on the way."""
         if (seen := self._sight(name)) is not None:
             part = self._side_by_windows(seen, mask, known, sign, asks)
             return Interval(known.lower.masked_scatter(mask, part.lower), known.upper.masked_scatter(mask, part.upper))
@@ -143,7 +149,7 @@ class LinearPass:
                 if (left := race.after(walk.on_way(self.intervals))) is not None:
                     walk.keep(left)
 
-            return race.finished(walk.side(name, part, race.sign, between))
+            return race.finished(walk.side(name, part, race.sign, between if asks else lambda: None))
 
         widest, times = (self._widest(name), RACING) if bones is None else (max(1, self._widest(name) // FEWER), 1)
         pieces = self.budget.over_queries(ask, index, len(mask), widest, self.region.dtype, times)
@@ -188,7 +194,7 @@ class LinearPass:
         found = self.budget.over_queries(lambda p: walk.ends(p[0], p[1]), asked, 1, seen.widest, self.region.dtype)
         return Interval(torch.cat([f.lower for f in found]), torch.cat([f.upper for f in found]))
 
-    def _side_by_windows(self, seen: Sight, mask: Tensor, known: Interval, sign: Tensor, asks: Scalar) -> Interval:
+    def _side_by_windows(self, seen: Sight, mask: Tensor, known: Interval, sign: Tensor, asks: Scalar | None) -> Interval:
         """The ends of the neurons in the mask, in its order, of which the side of this sign is asked."""
         walk, (place, channel) = self._placed(seen), seen.places(mask)
         ends, number = known[mask], torch.arange(len(place), device=place.device)
@@ -199,7 +205,8 @@ class LinearPass:
             asked = every.at(part[0])
             return walk.side(replace(asked, number=number[: len(part[0])]), ends[part[0]], asks)
 
-        found = self.budget.over_queries(ask, order.unsqueeze(0), 1, seen.ahead, self.region.dtype)
+        widest = seen.ahead if asks else seen.widest
+        found = self.budget.over_queries(ask, order.unsqueeze(0), 1, widest, self.region.dtype, LATE)
         lower, upper = torch.cat([f.lower for f in found]), torch.cat([f.upper for f in found])
         return Interval(ends.lower.index_put((order,), lower), ends.upper.index_put((order,), upper))
 

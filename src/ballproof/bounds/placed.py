@@ -98,10 +98,10 @@ class PlacedBackward(LocalBackward):
         self.most = most
         self._safe: dict[str, bool] = {}
 
-    def side(self, asked: Asked, known: Interval, asks: Scalar) -> Interval:
+    def side(self, asked: Asked, known: Interval, asks: Scalar | None) -> Interval:
         """The proven ends `known (query,)`, cut with the lower value of sign times each neuron.
 
-        asks: the operation that wants to know; a neuron that it gains nothing from is dropped on the way.
+        asks: the operation that wants to know; a neuron that it gains nothing from is dropped on the way, without it none.
         """
         self.known, self.asks = known, asks
         with torch.inference_mode(not torch.is_grad_enabled()):  # 5 % faster
@@ -118,8 +118,8 @@ class PlacedBackward(LocalBackward):
     def _walk(self, first: int, checked: bool) -> None:
         last = self.seen.nodes[-1]
         for number, node in enumerate(self.seen.nodes[first:], first):
-            if node in self.seen.checks and not (checked and number == first):
-                left = self._left()
+            if self.asks and node in self.seen.checks and not (checked and number == first):
+                left = self._left(self.asks)
                 if left is not None:
                     self._apart(left, number)
                     return
@@ -128,10 +128,10 @@ class PlacedBackward(LocalBackward):
             self._through(node)
         self._note(self._on_way())
 
-    def _left(self) -> Tensor | None:
+    def _left(self, asks: Scalar) -> Tensor | None:
         """Which of the neurons go on, after what is proven of them where they are now; None for all."""
         self._note(self._on_way())
-        open_ = self.asks.unsettled(self.known[self.asked.number])[0]
+        open_ = asks.unsettled(self.known[self.asked.number])[0]
         return None if int(open_.sum()) > WORTH * len(open_) else open_.nonzero().flatten()
 
     def _note(self, value: Tensor) -> None:

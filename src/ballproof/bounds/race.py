@@ -18,10 +18,13 @@ def racing(operation: object, inputs: int) -> Scalar | None:
     return operation if straight else None  # type: ignore[return-value]
 
 
-def likely_side(operation: Scalar, known: Interval) -> Tensor:
-    """1 where the lower end is more likely to settle the coordinate, -1 where the upper one is."""
+def likely_side(operation: Scalar, value: Tensor) -> Tensor:
+    """1 where only the lower end can settle the coordinate, -1 where only the upper one can.
+
+    value: of the coordinate at a point of the region; at another point the answer is a guess, and no less sound.
+    """
     ((place, _),) = operation.breaks
-    return torch.where(known.center >= place, 1.0, -1.0).to(known.lower.dtype)
+    return torch.where(value >= place, 1.0, -1.0).to(value.dtype)
 
 
 def with_side(known: Interval, sign: Tensor, value: Tensor, where: str) -> Interval:
@@ -33,13 +36,17 @@ def with_side(known: Interval, sign: Tensor, value: Tensor, where: str) -> Inter
 class Race:
     """Proven ends of some coordinates of which one side is asked, and which of them still go on."""
 
-    def __init__(self, known: Interval, sign: Tensor, operation: Scalar) -> None:
-        """known: proven ends; sign: 1 where the lower one is asked, -1 where the upper one is; `(batch, query)` each."""
+    def __init__(self, known: Interval, sign: Tensor, operation: Scalar | None) -> None:
+        """known: proven ends; sign: 1 where the lower one is asked, -1 where the upper one is; `(batch, query)` each.
+
+        operation: what a settled coordinate is settled for; without it all go on to the end.
+        """
         self.operation, self.known, self.sign = operation, known, sign
         self.running = torch.arange(sign.shape[1], device=sign.device).expand(len(sign), -1)
 
     def after(self, value: Tensor) -> Tensor | None:
         """Take lower values of the running queries in; which of those to keep, `(batch, query)`, or None for all."""
+        assert self.operation is not None
         open_ = self.operation.unsettled(self._take(value))[0]
         count = int(open_.sum(1).max())
         if count > WORTH * open_.shape[1]:

@@ -142,7 +142,7 @@ class Skeleton:
         """
         assert self.foot is not None
         coefficients, constant = self._at_first(index, race.sign)
-        left = race.after(self.foot.lower(coefficients) + constant)
+        left = None if race.operation is None else race.after(self.foot.lower(coefficients) + constant)
         if left is not None:
             coefficients, constant = Form(coefficients, constant).at(left).parts
         return race.finished(finish(coefficients @ self.bends[0].form.rows, constant))
