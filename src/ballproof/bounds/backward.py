@@ -381,7 +381,7 @@ def rowwise(value: Tensor) -> Tensor:
 def on_box(cotangent: Tensor, box: Interval, offset: Tensor | float = 0.0) -> Tensor:
     """The minimum of the queries over a box plus an offset `(batch or 1, query)`, `(batch, query)`."""
     if len(cotangent) == len(box.lower):
-        columns = cotangent.flatten(2).transpose(1, 2)
+        columns = cotangent.reshape(*cotangent.shape[:2], cotangent.shape[2:].numel()).transpose(1, 2)
         lower, upper = rowwise(box.lower).unsqueeze(1), rowwise(box.upper).unsqueeze(1)
         start = offset.unsqueeze(1) if isinstance(offset, Tensor) else cotangent.new_zeros(())
         reached = torch.baddbmm(start, upper - lower, columns.abs(), alpha=-0.5)

@@ -121,7 +121,9 @@ class Affine(Operation):
     ) -> tuple[tuple[Tensor | None, ...], Tensor | float]:
         """`pull_back` of queries `(batch or 1, query, *output)`, and what the constant term adds, `(batch or 1, query)`."""
         ahead, constant = cotangent.shape[:2], self.constant_term(arguments, shapes)
-        added = 0.0 if constant is None else cotangent.flatten(2) @ constant.flatten().to(cotangent.dtype)
+        added: Tensor | float = 0.0
+        if constant is not None:
+            added = cotangent.reshape(*ahead, cotangent.shape[2:].numel()) @ constant.flatten().to(cotangent.dtype)
         pulled = self.pull_back(cotangent.flatten(0, 1), arguments, shapes)
         return tuple(None if p is None else p.unflatten(0, ahead) for p in pulled), added
 
