@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ballproof.bounds.ascent import FreeBackward, FreeWindows, climb, some
 from ballproof.bounds.backward import rowwise
+from ballproof.bounds.elision import elided
 from ballproof.bounds.free import Free, opened, whole
 from ballproof.bounds.interval import arguments
 from ballproof.bounds.linear import LinearPass, chosen
@@ -115,8 +116,8 @@ def alpha_lower(graph: Graph, region: Region, method: AlphaMethod, cotangent: Te
 
 def _straight(state: LinearPass, cotangent: Tensor) -> Tensor:
     """What the adaptive lines and the intervals prove."""
-    elided = state.backward.on_intervals(state.graph.output, cotangent, state.intervals)
-    return torch.maximum(state.lower(state.graph.output, cotangent), elided)
+    found = state.lower(state.graph.output, cotangent)
+    return torch.maximum(found, elided(state.graph, state.region, cotangent, state.intervals, state.constants))
 
 
 def _base(method: AlphaMethod) -> LinearMethod:

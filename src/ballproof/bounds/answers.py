@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import reduce
 
 import torch
 from torch import Tensor
 
 from ballproof.bounds.alpha import alpha_lower
-from ballproof.bounds.backward import Backward
+from ballproof.bounds.elision import elided
 from ballproof.bounds.interval import bends_pass, interval_pass
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
@@ -113,10 +113,3 @@ def _sdp_lower(graph: Graph, region: Region, method: SDPMethod, rows: Tensor, bu
         best = torch.maximum(found, state.lower(exact.output, asked))
         best = torch.maximum(best, elided(exact, wide, asked, state.intervals, state.constants))
     return best.to(device=region.device, dtype=region.dtype)
-
-
-def elided(
-    graph: Graph, region: Region, rows: Tensor, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]
-) -> Tensor:
-    """Queries answered from intervals: pulled back through the last affine nodes, then taken on each node's interval."""
-    return Backward(graph, region, constants, {}).on_intervals(graph.output, rows, intervals)

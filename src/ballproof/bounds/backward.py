@@ -194,30 +194,9 @@ class Backward:
         """Proven lower values of the queries where they are now: what is pending, taken on the intervals of its nodes."""
         total = self.offset_lower
         for name, c in self.pending.items():
-            total = total + _on_box(c.lower, intervals[name])
+            total = on_box(c.lower, intervals[name], total)
         assert isinstance(total, Tensor)
         return total
-
-    def on_intervals(self, name: str, cotangent: Tensor, intervals: Mapping[str, Interval]) -> Tensor:
-        """The lower value of `cotangent · node`, pulled back through affine nodes only, then taken on the intervals.
-
-        Sound for any intervals that enclose their nodes; tighter than the interval of the node itself because the
-        query meets the last affine layers before anything is rounded to a box. `(batch, query)`.
-        """
-        self._begin((name, Cotangents(cotangent, None)))
-        total: Tensor | float = 0.0
-        for node in reversed(self.graph.varying):  # those behind `name` are never pending
-            if node.name not in self.pending:
-                continue
-            if isinstance(node.operation, Affine):
-                self._through_affine(node, node.operation, self.pending.pop(node.name))
-            else:
-                total = _added(total, _on_box(self.pending.pop(node.name).lower, intervals[node.name]))
-        if self.graph.input in self.pending:
-            total = total + self.region.minimum(self.pending.pop(self.graph.input).lower)
-        found = self.offset_lower + total
-        found = cotangent.new_zeros(()) if isinstance(found, float) else found
-        return found.expand(self.region.batch, cotangent.shape[1])
 
     def _through(self, node: Node, cotangents: Cotangents) -> None:
         if isinstance(node.operation, Affine):
@@ -396,16 +375,18 @@ def _added(total: Tensor | float, more: Tensor) -> Tensor:
 
 def rowwise(value: Tensor) -> Tensor:
     """`(batch, *node)` as `(batch, coordinates)`, for nodes of one number without axes too."""
-    return value.reshape(len(value), value.shape[1:].numel())
+    return value if value.ndim == 2 else value.reshape(len(value), value.shape[1:].numel())
 
 
-def _on_box(cotangent: Tensor, box: Interval) -> Tensor:
-    """The minimum of the queries over a box, `(batch, query)`."""
+def on_box(cotangent: Tensor, box: Interval, offset: Tensor | float = 0.0) -> Tensor:
+    """The minimum of the queries over a box plus an offset `(batch or 1, query)`, `(batch, query)`."""
     if len(cotangent) == len(box.lower):
-        rows = cotangent.reshape(*cotangent.shape[:2], cotangent.shape[2:].numel()).transpose(1, 2)
-        middle, width = (rowwise(t).unsqueeze(1) for t in (box.lower + box.upper, box.width))
-        return torch.baddbmm(torch.bmm(width, rows.abs()), middle, rows, beta=-0.5, alpha=0.5).squeeze(1)
-    return _dot(cotangent, box.center) - _dot(cotangent.abs(), box.radius)
+        columns = cotangent.reshape(*cotangent.shape[:2], cotangent.shape[2:].numel()).transpose(1, 2)
+        lower, upper = rowwise(box.lower).unsqueeze(1), rowwise(box.upper).unsqueeze(1)
+        start = offset.unsqueeze(1) if isinstance(offset, Tensor) else cotangent.new_zeros(())
+        reached = torch.baddbmm(start, upper - lower, columns.abs(), alpha=-0.5)
+        return torch.baddbmm(reached, upper + lower, columns, alpha=0.5).squeeze(1)
+    return offset + _dot(cotangent, box.center) - _dot(cotangent.abs(), box.radius)
 
 
 def _mixed(cotangent: Tensor, positive: Tensor, negative: Tensor) -> Tensor | float:

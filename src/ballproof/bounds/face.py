@@ -66,7 +66,7 @@ def _lower_bounds(graph: Graph, region: Region, coefficients: Tensor, method: st
         raise InputError(f"{told}, expected (1 or {region.batch}, queries, {', '.join(map(str, graph.output_shape))})")
     coefficients = coefficients.to(device=region.device, dtype=region.dtype)
     parts = [answer(graph, part, own, budget) for part, own in _asked(graph, region, coefficients, budget)]
-    found = torch.cat(parts)
+    found = parts[0] if len(parts) == 1 else torch.cat(parts)
     _finite(found, graph, region)
     return found
 

@@ -35,6 +35,7 @@ class Ends(Mapping[str, Interval]):
 def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] | None = None) -> Mapping[str, Interval]:
     """Encloses every varying node on the box `(batch, *input)`. Differentiable. Price: two forward passes."""
     if constants is None and isinstance(graph, Snapshot):
+        graph.constants()  # refuses weights that were written to
         return _prepared_pass(graph, box, len(graph.steps))
     constants = graph.constants() if constants is None else constants
     known = {graph.input: box}
@@ -58,7 +59,6 @@ def bends_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor]) -> 
 
 def _prepared_pass(graph: Snapshot, box: Interval, count: int) -> Ends:
     """The first so many nodes, by rules with the weights built in."""
-    graph.constants()  # refuses weights that were written to
     known = {graph.input: torch.stack([box.lower, box.upper])}
     for step in graph.steps[:count]:
         try:

@@ -116,6 +116,17 @@ class Affine(Operation):
         """
         return vector_jacobian(self, cotangent, arguments, shapes)
 
+    def pull_queries(
+        self, cotangent: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]
+    ) -> tuple[tuple[Tensor | None, ...], Tensor | float]:
+        """`pull_back` of queries `(batch or 1, query, *output)`, and what the constant term adds, `(batch or 1, query)`."""
+        ahead, constant = cotangent.shape[:2], self.constant_term(arguments, shapes)
+        added: Tensor | float = 0.0
+        if constant is not None:
+            added = cotangent.reshape(*ahead, cotangent.shape[2:].numel()) @ constant.flatten().to(cotangent.dtype)
+        pulled = self.pull_back(cotangent.flatten(0, 1), arguments, shapes)
+        return tuple(None if p is None else p.unflatten(0, ahead) for p in pulled), added
+
     def rows(
         self, index: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...], output: Shape, like: Tensor
     ) -> tuple[Tensor | None, ...]:

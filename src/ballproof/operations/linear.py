@@ -56,6 +56,16 @@ class Linear(Affine):
         assert weight is not None
         return (cotangent @ weight, *(None for _ in arguments[1:]))
 
+    def pull_queries(
+        self, cotangent: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...]
+    ) -> tuple[tuple[Tensor | None, ...], Tensor | float]:
+        if cotangent.ndim != 3:
+            return super().pull_queries(cotangent, arguments, shapes)
+        _, weight, *bias = arguments
+        assert weight is not None
+        added = cotangent @ bias[0] if bias and bias[0] is not None else 0.0
+        return (cotangent @ weight, *(None for _ in arguments[1:])), added
+
     def rows(
         self, index: Tensor, arguments: tuple[Tensor | None, ...], shapes: tuple[Shape, ...], output: Shape, like: Tensor
     ) -> tuple[Tensor | None, ...]:

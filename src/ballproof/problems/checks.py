@@ -68,7 +68,7 @@ def radius(eps: float | Tensor, center: Tensor, per_pixel: bool, norm: str) -> T
         raise InputError(f"`eps` is {low if not low >= 0 else high:g}, expected a finite number >= 0 in the units of the input")
     batch, ones = len(center), (1,) * (center.ndim - 1)
     if given.ndim == 0 or tuple(given.shape) == (1,):
-        return given.reshape(1, *ones).expand(batch, *ones)
+        return given.expand(batch, *ones)
     if tuple(given.shape) in {(batch,), (batch, *ones), (1, *ones)}:
         return given.reshape(-1, *ones).expand(batch, *ones)
     if given.ndim > 1 and not per_pixel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from ballproof.errors import InputError
 from ballproof.problems.checks import Index, extremes, rows
 from ballproof.problems.property import Property
+
+FEW = 64
+"""Classes up to which the margins of every label are kept: 1 MiB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +43,21 @@ class Label:
         if not 0 <= low <= high < classes:
             at = int(((y < 0) | (y >= classes)).nonzero()[0])
             raise InputError(f"`labels` holds {int(y[at])} in example {at}, expected 0 to {classes - 1}")
-        own, other = y.unsqueeze(1), torch.arange(classes - 1, device=y.device)
-        margins = torch.zeros(len(y), classes - 1, classes, device=y.device)
-        margins.scatter_(2, (other + (other >= own)).unsqueeze(2), -1.0)
-        return margins.scatter_(2, own.unsqueeze(2).expand(-1, classes - 1, 1), 1.0)
+        return _margins_of_every(classes, y.device).index_select(0, y) if classes <= FEW else _margins(y, classes)
+
+
+def _margins(y: Tensor, classes: int) -> Tensor:
+    own, other = y.unsqueeze(1), torch.arange(classes - 1, device=y.device)
+    margins = torch.zeros(len(y), classes - 1, classes, device=y.device)
+    margins.scatter_(2, (other + (other >= own)).unsqueeze(2), -1.0)
+    return margins.scatter_(2, own.unsqueeze(2).expand(-1, classes - 1, 1), 1.0)
+
+
+@lru_cache(maxsize=8)
+def _margins_of_every(classes: int, device: torch.device) -> Tensor:
+    """Those of every label, made once for a number of classes; only copies are given out."""
+    with torch.inference_mode(False):
+        return _margins(torch.arange(classes, device=device), classes)
 
 
 def classified_as(labels: int | Tensor | list[int]) -> Label:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ballproof.bounds.backward import Backward
+from ballproof.bounds.elision import elided
 from ballproof.bounds.interval import interval_pass
 from ballproof.errors import InputError
 from ballproof.graph import Graph
@@ -68,7 +68,7 @@ class Moment:
         """Proven lower values of queries at the output by intervals, the queries folded into the last layer."""
         intervals = self.intervals if region is None else interval_pass(self.graph, region.box())
         region = self.region if region is None else region
-        return Backward(self.graph, region, self.graph.constants(), {}).on_intervals(self.graph.output, rows, intervals)
+        return elided(self.graph, region, rows, intervals, self.graph.constants())
 
     def logits(self, x: Tensor) -> Tensor:
         """Of the network as it trains; in bfloat16 inside where the precision is `mixed`. Proves nothing."""
