@@ -134,6 +134,15 @@ def test_ends_of_neurons_stand_in_a_proof_as_halves_of_the_box_that_are_refuted(
             check(tmp_path / "c.gz", net, false)
 
 
+def test_a_network_without_rectifiers_is_proven_where_only_a_mix_of_rows_is(tmp_path: Path) -> None:
+    """Thirteen inputs: `y >= 9` and `-y >= 9` exclude each other; each of them alone is possible."""
+    net = write_dense(tmp_path / "net.onnx", [(np.array([[1] * 13, [-1] * 13], np.float32), np.zeros(2, np.float32))])
+    claim = write_property(tmp_path / "p.vnnlib", -np.ones(13), np.ones(13), 2, "(and (>= Y_0 9) (>= Y_1 9))")
+    assert write_certificate(tmp_path / "c.gz", net, claim, 20).whole
+    for fractions in (False, True):
+        assert check(tmp_path / "c.gz", net, claim, exact=fractions).lines < 10
+
+
 def test_the_same_lines_never_prove_what_is_false(tmp_path: Path, proof: tuple[Path, Path, list[str]]) -> None:
     net, _, lines = proof
     _, false = problem(tmp_path, -0.02)

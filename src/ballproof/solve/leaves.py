@@ -140,8 +140,11 @@ def cut_ends(leaves: Leaves, whole: Leaves) -> list[Tensor]:
     return [(a != c) | (b != d) for a, b, c, d in pairs]
 
 
-def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, rows: int) -> Leaves:
-    """One leaf for each of the groups, with the whole region, slopes of least area and the first row alone."""
+def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, offsets: Tensor) -> Leaves:
+    """One leaf for each of the groups, with the whole region, slopes of least area and the first row alone.
+
+    offsets: `(all groups, rows)`.
+    """
     count = len(groups)
     ends = [intervals[s.argument] for s in sites]
     low = tuple(e.lower.reshape(-1)[s.places].expand(count, -1).clone() for s, e in zip(sites, ends, strict=True))
@@ -150,8 +153,7 @@ def root(sites: list[Site], intervals: Mapping[str, Interval], groups: Tensor, r
         tuple(p.clone() for p in s.operation.start(Interval(a, b), *s.constants))
         for s, a, b in zip(sites, low, high, strict=True)
     )
-    like = next(iter(intervals.values())).lower
-    mix = torch.zeros(count, rows, dtype=like.dtype, device=like.device)
+    mix = offsets.new_zeros(count, offsets.shape[1])
     mix[:, 0] = 1.0
     beta = tuple(torch.zeros_like(a) for a in low)
     bound, zero, learnt = torch.full_like(mix[:, 0], -torch.inf), torch.zeros_like(groups), mix.new_zeros(count, 0)

@@ -110,7 +110,7 @@ class NeuronSplitting:
         lines, joints = lines_of(graph, intervals, constants), joints_of(graph, self.sites, intervals, constants)
         self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick=True, joints=joints)
         groups = torch.arange(len(rows)) if groups is None else groups
-        start = root(self.sites, intervals, groups, rows.shape[1])
+        start = root(self.sites, intervals, groups, offsets)
         start = _first_mix(self.bounds, start, rows.shape[1])
         start = self._anew(start)
         if self.learning and self.sites:

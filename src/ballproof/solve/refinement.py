@@ -76,7 +76,7 @@ class Refinement:
         joints = joints_of(graph, cut, self.intervals, self.constants)
         zero = rows.new_zeros(len(rows), 1)
         bounds = LeafBounds(graph, self.region, cut, lines, rows, zero, quick=True, joints=joints)
-        ends = Ends(bounds, site, root(cut, self.intervals, torch.arange(len(rows)), 1), at(known, site.places))
+        ends = Ends(bounds, site, root(cut, self.intervals, torch.arange(len(rows)), zero), at(known, site.places))
         ends.run(clock)
         return self._told(ends, known)
 
