@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ballproof.certificate.checker.arithmetic import RefusedError
-from ballproof.certificate.checker.certificate import FORMAT, check
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, check
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases
 from ballproof.certificate.writer import write_certificate
@@ -22,7 +22,7 @@ MODES = [(deployed, fractions) for deployed in (False, True) for fractions in (F
 def one_line(path: Path, net: Path, claim: Path) -> Path:
     """The proof that consists of the box itself."""
     header = (
-        f'{{"format": "{FORMAT}", "version": 2, "network": "{read_network(net).sha256}", '
+        f'{{"format": "{FORMAT}", "version": {VERSION}, "network": "{read_network(net).sha256}", '
         f'"property": "{read_cases(claim)[1]}", "roots": 1, "semantics": "real"}}'
     )
     path.write_bytes(gzip.compress(f"{header}\nr 0\np 0\n".encode()))

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from ballproof.certificate.check import main
 from ballproof.certificate.checker import lines as reader
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
-from ballproof.certificate.checker.certificate import FORMAT, check
+from ballproof.certificate.checker.certificate import FORMAT, VERSION, check
 from ballproof.certificate.checker.neurons import Cells
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases, roots
@@ -36,7 +36,7 @@ def claim(path: Path, x: str, unsafe: str, outputs: int = 1) -> Path:
 
 def proof(path: Path, net: Path, asked: Path, lines: str) -> Path:
     header = (
-        f'{{"format": "{FORMAT}", "version": 2, "network": "{read_network(net).sha256}", '
+        f'{{"format": "{FORMAT}", "version": {VERSION}, "network": "{read_network(net).sha256}", '
         f'"property": "{read_cases(asked)[1]}", "roots": 1, "semantics": "real"}}'
     )
     path.write_bytes(gzip.compress(f"{header}\nr 0\n{lines}\n".encode()))

@@ -19,11 +19,11 @@ import numpy as np
 from ballproof.certificate.by_neurons import ViolatedError, graph_of, proven_by_neurons
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, VERSION, check
-from ballproof.certificate.checker.network import Network, Root
+from ballproof.certificate.checker.network import Network, Question, Root
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.reading.specification import read_cases, roots
 from ballproof.certificate.checker.rounded import Bounds, Planes
-from ballproof.certificate.checker.tree import BATCH, clipped, refuted
+from ballproof.certificate.checker.tree import BATCH, clipped
 from ballproof.solve.inputs import FLOOR
 from ballproof.solve.strategy import FEW_INPUTS, MANY_INPUTS
 
@@ -155,7 +155,7 @@ class _Search:
             return [_halved("s", low[0], high[0], np.ones(low.shape[1]))]
         ends = clipped(low, high, planes, question, arithmetic)
         gain = _gain(high - low, ends[1] - ends[0])
-        weight = _weight(planes, refuted(planes.least, question), question.groups)
+        weight = _weight(planes, _refuted(planes.least, question), question.groups)
         found: list[Decided] = []
         for i in range(len(batch)):
             if ends[2][i]:
@@ -189,3 +189,8 @@ def _halved(word: str, low: Array, high: Array, weight: Array) -> Decided:
     below, above = high.copy(), low.copy()
     below[axis] = above[axis] = at
     return word, f"{axis} {at.hex()}", [(low, below), (above, high)]
+
+
+def _refuted(least: Array, question: Question) -> Array:
+    """Whether some row of each group is positive all over the box, `(boxes, groups)`."""
+    return np.stack([(least[:, question.groups == group] > 0).any(1) for group in range(question.count)], 1)

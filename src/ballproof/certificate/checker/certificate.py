@@ -112,8 +112,7 @@ def _violation(path: Path, problem: Problem, arithmetic: Arithmetic) -> Checked:
     bounds = Bounds(net, x[None], x[None], arithmetic)
     if not any(_violated(bounds, case) for case in own):
         raise RefusedError(f"the input does not violate the property in {semantics}")
-    claim = "the input lies in the property's box and violates it"
-    return Checked(claim, net.sha256, problem.sha256, semantics, numbers, 1, 1)
+    return Checked("the input lies in the property's box and violates it", net.sha256, problem.sha256, semantics, numbers, 1, 1)
 
 
 def _violated(bounds: Bounds, case: Case) -> bool:

@@ -138,17 +138,12 @@ class Cells(Open):
         if self.begun[group] > 2 or len(shared) > 1:
             raise RefusedError(f"group {group} begins again and again, or in several parts of the box")
         self.begun[group] += 1
-        self.add(Cell(group, shared[0].ends if shared else self.whole))
-
-    @property
-    def unproven(self) -> list[Cell]:
-        """The open cells of groups."""
-        return [c for c in self.open.values() if c.group < self.question.count]
+        self.add(Cell(group, shared[0].ends if shared else self.whole, float(group < self.question.count)))
 
     @property
     def left(self) -> float:
         """What share of the box is open, each half of a split counted half."""
-        return float(sum(c.share for c in self.unproven) + self.begun[:-1].count(0)) / self.question.count
+        return float(sum(c.share for c in self.open.values()) + self.begun[:-1].count(0)) / self.question.count
 
     def query(self, cell: Cell, words: list[str], aim: tuple[int, int, int] | None = None) -> Query:
         """What MIX, SLOPES and TRIPLES say."""
@@ -156,8 +151,7 @@ class Cells(Open):
         if len(words) <= count or (len(words) - 1 - count) % 3:
             raise RefusedError("a line with too few or too many words")
         mix = [number(w) for w in words[0].split(",")]
-        rows = max((self.question.groups == cell.group).sum(), 1)  # one weight where there is no row
-        if len(mix) != rows or min(mix) < 0 or len(mix) > MOST_ROWS:
+        if len(mix) != max((self.question.groups == cell.group).sum(), 1) or min(mix) < 0 or len(mix) > MOST_ROWS:
             raise RefusedError("weights of rows that are negative, too few or too many")
         slopes = [_levels(word, low.size) for word, (low, _) in zip(words[1 : 1 + count], self.whole, strict=True)]
         rest = words[1 + count :]
@@ -165,9 +159,11 @@ class Cells(Open):
         return Query(cell, np.array(mix), slopes, multipliers, aim)
 
     def finish(self) -> None:
-        """Raises `RefusedError` unless all cells are proven, those of every group."""
+        """Raises `RefusedError` unless all cells of every group are proven: not by their shares, which underflow."""
         self.settle()
-        if self.unproven or 0 in self.begun[:-1]:  # not their shares, which underflow
+        if (
+            any(c.group < self.question.count for c in self.open.values()) or 0 in self.begun[:-1]
+        ):  # not their shares, which underflow
             raise RefusedError(f"a proof by neurons ends with {100 * self.left:.4g} % of its box open")
 
     def unit(self, bend: str, unit: str) -> tuple[int, int]:

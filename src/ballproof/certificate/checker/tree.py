@@ -119,24 +119,18 @@ class Tree(Open):
             raise RefusedError(f"the proof is partial: {100 * left:.4g} % of a box are open, counted by halves of splits")
 
 
-def refuted(least: Array, question: Question) -> Array:
-    """Whether some row of each group is positive all over the box, `(boxes, groups)`."""
-    return np.stack([(least[:, question.groups == group] > 0).any(1) for group in range(question.count)], 1)
-
-
 def clipped(low: Array, high: Array, planes: Planes, question: Question, arithmetic: Arithmetic) -> tuple[Array, Array, Array]:
     """Boxes that hold every point at which all rows of some group are at most 0, and which of them hold none.
 
     One without any such point is returned as a point of it.
     On a violation `slope · x + offset <= 0`, so `slope_d x_d <= -offset - (the least of the other terms)`.
     """
-    gone = refuted(planes.least, question)
     wholes, empty = (high.copy(), low.copy()), np.ones(len(low), bool)
     for group in range(question.count):
-        own = low, high
+        own, gone = (low, high), (planes.least[:, question.groups == group] > 0).any(1)
         for row in np.flatnonzero(question.groups == group):
             own = _cut(*own, planes.slope[:, row], planes.offset[:, row], arithmetic)
-        alive = ~gone[:, group] & (own[0] <= own[1]).all(1)
+        alive = ~gone & (own[0] <= own[1]).all(1)
         wholes[0][alive] = np.minimum(wholes[0][alive], own[0][alive])
         wholes[1][alive] = np.maximum(wholes[1][alive], own[1][alive])
         empty &= ~alive
