@@ -197,14 +197,21 @@ class Written(NeuronSplitting):
         return replace(pairs, cell=torch.cat([new[:, 0], new[:, 1]]))
 
     def _closed(self, leaves: Leaves) -> tuple[Leaves, Tensor]:
-        asked = (leaves.bound > 0).nonzero().flatten()
-        own, closed = leaves[asked], torch.zeros(len(leaves), dtype=torch.bool)
+        closed = torch.tensor([self._crossed(cell) for cell in leaves.cell.tolist()], dtype=torch.bool)
+        for cell in leaves.cell[closed].tolist():
+            self.close(cell, "")
+        asked = (~closed & (leaves.bound > 0)).nonzero().flatten()
+        own = leaves[asked]
         told = self.proven(own, self.words(own, self.sites, self.mixes(own)), [None] * len(own))
         for i, cell, (text, value) in zip(asked.tolist(), own.cell.tolist(), told, strict=True):
             if value > 0:
                 self.close(cell, text)
                 closed[i] = True
         return replace(leaves, bound=torch.where(closed, leaves.bound, leaves.bound.clamp(max=0))), closed
+
+    def _crossed(self, cell: int) -> bool:
+        """Whether the ends of some argument cross, so that the cell is empty."""
+        return any(bool((low > high).any()) for low, high in self.seen(cell).ends)
 
     def _settled(self, leaf: Leaves) -> bool:
         for k in range(TRIES):
@@ -257,8 +264,13 @@ class Written(NeuronSplitting):
 
     def proven(self, leaves: Leaves, texts: list[str], aims: Sequence[tuple[int, int, int] | None]) -> list[tuple[str, float]]:
         """What the checker makes of the words about each leaf."""
-        parts = [self.checked.open[cell] for cell in leaves.cell.tolist()]
+        parts = [self.seen(cell, -1 if aim is None else aim[0]) for cell, aim in zip(leaves.cell.tolist(), aims, strict=True)]
         return list(zip(texts, self.values(list(zip(parts, texts, strict=True)), aims), strict=True))
+
+    def seen(self, number: int, bend: int = -1) -> Cell:
+        """A cell as the checker has it when it reads the next line of it, a line `i` of a rectifier or another one (-1)."""
+        cell: Cell = self.checked.open[number]
+        return cell if cell.bend in (-1, bend) else replace(cell, ends=cell.cut(cell.bend, cell.fresh), bend=-1, fresh={})
 
     def least(self, parts: list[tuple[Cell, str]], aim: tuple[int, int, int]) -> float:
         """What the checker makes of an argument in the worst of some cells, by the words about each."""
@@ -283,7 +295,6 @@ class _Told(Violated):
     def run(self, leaves: Leaves, losses: Tensor, cuts: list[Tensor], clock: Clock) -> tuple[Leaves, Tensor, float]:
         found, empty, gain = super().run(leaves, losses, cuts, clock)
         for i, cell in enumerate(leaves.cell.tolist()):
-            self.search.checked.open[cell].narrow()
             if empty[i]:  # ends cross by more than rounding
                 self.search.close(cell, "")
         return found, empty, gain

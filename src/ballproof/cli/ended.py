@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ballproof.cli.watched import Known
+from ballproof.errors import InputError
 from ballproof.files import sha256
 from ballproof.runs import IDENTITY, TOTALS, Run
 from ballproof.runs.invocation import INVOCATION
@@ -37,12 +38,15 @@ def verify_ended(known: Known, result: str, reason: str) -> int:
     proof = known.get("certificate")
     if proof and Path(proof).is_file():
         lines += [f"; no certificate: {proof} holds what was written until the end; `ballproof check` tells how much is open"]
-    if known.get("results"):
-        Path(known["results"]).write_text(known.get("text") or f"{told['result']}\n")
-    if known.get("run"):
-        INVOCATION.set(tuple(sys.argv[1:]))
-        run = kept(told, **known["run"])
-        lines += [f"; run: {run.path}, without a report: `ballproof report` makes one"]
+    try:
+        if known.get("results"):
+            Path(known["results"]).write_text(known.get("text") or f"{told['result']}\n")
+        if known.get("run"):
+            INVOCATION.set(tuple(sys.argv[1:]))
+            run = kept(told, **known["run"])
+            lines += [f"; run: {run.path}, without a report: `ballproof report` makes one"]
+    except (OSError, InputError) as error:
+        lines += [f"; not written: {error}"]
     print("\n".join(lines))
     if "--json" in sys.argv:
         print(json.dumps(told))

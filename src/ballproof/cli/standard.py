@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 
 from ballproof.cli.start import BEFORE
-from ballproof.cli.watched import Known, note, patience, tell_done
+from ballproof.cli.watched import LONGEST, Known, note, patience, tell_done
 from ballproof.errors import BallproofError, InputError, UnsupportedError
 
 CAPABILITIES: dict[str, tuple[str, ...]] = {
@@ -103,8 +103,8 @@ def _supports(capability: str) -> None:
 
 def _verify(asked: argparse.Namespace) -> None:
     start = time.monotonic() - BEFORE.get()
-    if not asked.timeout > 0:
-        raise InputError(f"`timeout` is {asked.timeout:g}, expected a number of seconds > 0")
+    if not 0 < asked.timeout <= LONGEST:
+        raise InputError(f"`timeout` is {asked.timeout:g}, expected a number of seconds > 0, at most {LONGEST:g}")
     left = lambda: asked.timeout - (time.monotonic() - start)  # noqa: E731
     note(end=patience(left(), asked.timeout))
     from ballproof.problems.vnnlib import read_vnnlib

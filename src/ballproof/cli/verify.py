@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ballproof.cli.common import Json, OutIfAny, Threads, reported, tell, use_threads
 from ballproof.cli.progress import waiting
 from ballproof.cli.start import BEFORE
-from ballproof.cli.watched import note, patience, tell_done
+from ballproof.cli.watched import LONGEST, note, patience, tell_done
 from ballproof.errors import of_memory
 from ballproof.spread.hand_process import limit_memory
 
@@ -43,8 +43,8 @@ def verify(
     """Decide whether some input of the specification gives an output that it calls unsafe.
 
     Prints `unsat` (none: proven), `sat` with the input and the output that ONNX Runtime gave for it, `unknown` or `timeout`.
-    With a certificate, what is not decided in a third of the time is searched for in the checker's own arithmetic, by splits of
-    inputs or neurons, and written meanwhile; the verdicts of milp and smt carry none of this kind.
+    With a certificate, what is not decided in three tenths of the time is searched for in the checker's own arithmetic, by
+    splits of inputs or neurons, and written meanwhile; the verdicts of milp and smt carry none of this kind.
 
     Example: ballproof verify net.onnx property.vnnlib --timeout 60 --certificate proof.gz
     """
@@ -55,8 +55,10 @@ def verify(
     from ballproof.errors import InputError
     from ballproof.runs import Run
 
-    if not timeout > 0:
-        raise InputError(f"`timeout` is {timeout:g}, expected a number of seconds > 0")
+    if not 0 < timeout <= LONGEST:
+        raise InputError(f"`timeout` is {timeout:g}, expected a number of seconds > 0, at most {LONGEST:g}")
+    if results is not None and not results.parent.is_dir():
+        raise InputError(f"`results` is {results}, expected a file in a folder that exists")
     if memory and memory < LEAST_MEMORY:
         raise InputError(f"`memory` is {memory}, expected {LEAST_MEMORY} MiB or more, or 0: the libraries alone need that")
     if out is not None:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from ballproof.cli.common import Cluster, Json, Out, Resume, Threads, WorkerMemory, folder, reported, tell
 from ballproof.cli.progress import progress
 from ballproof.cli.verify import Engine
+from ballproof.cli.watched import LONGEST
 
 
 def vnncomp(
@@ -37,8 +38,9 @@ def vnncomp(
     from ballproof.runs import Run
     from ballproof.spread import Workers
 
-    if timeout < 0 or workers < 1:
-        raise InputError(f"`timeout` is {timeout:g} and `workers` {workers}; expected seconds >= 0 and workers >= 1")
+    if not 0 <= timeout <= LONGEST or workers < 1:
+        asked = f"`timeout` is {timeout:g} and `workers` {workers}"
+        raise InputError(f"{asked}; expected seconds from 0 to {LONGEST:g} and workers >= 1")
     many = Workers(0 if cluster and workers == 1 else workers, cluster, threads, worker_memory * 2**20)
     every = instances(benchmark, timeout or None)
     settings = {"folder": str(benchmark.resolve()), "timeout": timeout, "engine": engine}

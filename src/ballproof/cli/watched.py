@@ -27,6 +27,9 @@ Ending = Callable[[Known, str, str], int]
 """Tells a result, with its reason, in place of a child that has told none; or the better one that the child has found already.
 Returns the exit code."""
 
+LONGEST = 1e8
+"""Seconds of the longest limit, three years: clocks of the system take no longer ones."""
+
 LOOK = 0.1
 """Seconds of one wait: a signal that comes just before a wait is handled after it."""
 

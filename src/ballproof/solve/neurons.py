@@ -98,12 +98,13 @@ class NeuronSplitting:
             self.task = replace(self.task, graph=without_pooling(self.task.graph))
             graph, self.intervals = with_marks(self.task.graph, tight_pass(self.task).intervals)
             self.task = replace(self.task, graph=graph)
-        return self._started(self.intervals)
+        graph, intervals = without_zeros(self.task.graph, self.intervals)
+        self.task = replace(self.task, graph=graph)
+        return self._started(intervals)
 
-    def _started(self, known: Mapping[str, Interval], groups: Tensor | None = None) -> Answer | None:
+    def _started(self, intervals: Mapping[str, Interval], groups: Tensor | None = None) -> Answer | None:
         """The search on these intervals, from the root of every group, or of these."""
-        self.known = intervals = self._living(known)
-        task, graph = self.task, self.task.graph
+        self.known, task, graph = intervals, self.task, self.task.graph
         rows, offsets, self.names = _by_group(task)
         constants = {k: v.detach() for k, v in graph.constants().items()}
         self.sites = sites_of(graph, intervals, constants)
@@ -317,12 +318,6 @@ class NeuronSplitting:
         if not len(left):
             return None, whole
         return self._parted(children(self.sites, leaves[left], choice, points), choice), whole
-
-    def _living(self, known: Mapping[str, Interval]) -> dict[str, Interval]:
-        """The intervals of the network that is searched, which loses the units that are zero all over the region."""
-        graph, intervals = without_zeros(self.task.graph, known)
-        self.task = replace(self.task, graph=graph)
-        return intervals
 
     def _anew(self, leaves: Leaves) -> Leaves:
         """Leaves that are the whole region, each for a group; what was known of these groups is dropped."""

@@ -29,8 +29,8 @@ ROUNDS = 64
 STEPS_ROOT, STEPS_LEAF = 20, 6
 CANDIDATES = 2
 
-TOGETHER = 512
-"""Leaves that are bounded at once at most."""
+TOGETHER, WORK = 512, 2**24
+"""Leaves that are bounded at once at most, and numbers that they may hold."""
 
 ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-10}
 """Of its size: what an end is wider by than the search found it."""
@@ -111,10 +111,13 @@ class Ends:
         start = torch.cat([known.lower, -known.upper])
         self.leaves, self.count = replace(leaves, bound=start, cell=leaves.group), len(leaves)
         self.cells: dict[int, tuple[int, float, int, int]] = {}
+        size = sum(int(torch.Size(n.shape).numel()) for n in bounds.graph.varying)
+        self.room = max(8, min(TOGETHER, WORK // size))
 
     def run(self, clock: Clock) -> None:
         """Cuts the worst part of each end of neurons that are not settled, as long as there is time."""
-        self.leaves, self.seen = self._bounded(self.leaves, STEPS_ROOT)
+        parts = [self._bounded(self.leaves[some], STEPS_ROOT) for some in torch.arange(len(self.leaves)).split(self.room)]
+        self.leaves, self.seen = Leaves.joined([p[0] for p in parts]), Evaluation.joined([p[1] for p in parts])
         for _ in range(ROUNDS):
             worst = self._worst()
             if clock.over or not len(worst) or not self._cut(worst):
@@ -139,7 +142,7 @@ class Ends:
     def _cut(self, worst: Tensor) -> bool:
         """These leaves in two each; whether any could be."""
         gone, made, seen = [], [], []
-        for some in worst.split(TOGETHER // 2):
+        for some in worst.split(self.room // 2):
             leaves = self.leaves[some]
             left, _, choice, points = chosen(self.bounds, leaves, self.seen[some], CANDIDATES)
             if len(left):

@@ -101,9 +101,10 @@ class Violated:
         empty, most = torch.zeros(len(leaves), dtype=torch.bool, device=leaves.group.device), 0.0
         asked = self._asked(losses).split([len(s.places) for s in self.bounds.sites], 1)
         for number in reversed(range(len(self.bounds.sites))):
-            if clock.over or self.bounds.sites[number].argument == self.bounds.graph.input:
+            if clock.over:
                 break
-            if not bool(asked[number].any()) or not narrowed(self.bounds.sites[number]):
+            site = self.bounds.sites[number]
+            if site.argument == self.bounds.graph.input or not bool(asked[number].any()) or not narrowed(site):
                 continue
             before = _width(leaves, number)
             leaves, crossed = self._site(leaves, cuts, number, asked[number], clock)

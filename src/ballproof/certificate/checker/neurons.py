@@ -192,8 +192,7 @@ def values(bounds: Bounds, question: Question, queries: list[Query]) -> Array:
     for bend, (place, (multiplier, aimed)) in enumerate(zip(bounds.arguments, given, strict=True)):
         lows, highs = (np.stack([q.cell.ends[bend][side] for q in queries]) for side in (0, 1))
         own, levels = lines(lows, highs, exact), np.stack([q.slopes[bend] for q in queries])
-        told = (levels >= 0) & (lows < 0) & (highs > 0)
-        below = np.where(told, exact.number(levels / LEVELS), own.below[:, 0])
+        below = np.where(levels >= 0, exact.number(levels / LEVELS), own.below[:, 0])
         cost, added = np.maximum(multiplier, 0) * highs + np.minimum(multiplier, 0) * lows, multiplier + aimed
         found[place] = Lines(below[:, None], own.base, own.above, own.offset, added[:, None], cost[:, None])
     asked, view = np.column_stack([question.rows, question.offsets]), bounds.network.output
