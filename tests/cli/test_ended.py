@@ -17,6 +17,7 @@ from hanging import Hanging
 from ballproof.certificate.checker.arithmetic import RefusedError
 from ballproof.certificate.checker.certificate import check
 from ballproof.cli import main
+from ballproof.cli.ended import verify_ended
 from ballproof.evaluate.vnncomp import Deciding, Instance
 from ballproof.runs import Run
 from ballproof.spread import HERE, Failure, spread
@@ -116,3 +117,14 @@ def test_attempts_share_one_limit(failure: Failure, tmp_path: Path) -> None:
         patch.setattr("ballproof.spread.work.time.monotonic", lambda: clock[0])
         carried_out(work, Instance("n", "p", 100.0), ask)
     assert asked[:2] == [103.0, 63.0] and work.seconds(Instance("n", "p", 5.0)) == 5.6
+
+
+def test_the_verdict_is_told_where_nothing_can_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for known in (
+        {"results": str(tmp_path / "none" / "x")},
+        {"run": {"out": str(tmp_path / "file"), "settings": {}, "files": {}}},
+    ):
+        assert verify_ended({**known, "told": {"result": "unsat"}, "lines": ["unsat"]}, "timeout", "late") == 0
+        first, second = capsys.readouterr().out.splitlines()
+        assert first == "unsat" and second.startswith("; not written")

@@ -48,6 +48,9 @@ def test_bad_input_is_one_line_and_code_2(network: Path, tmp_path: Path, capsys:
         ["verify", str(network), str(tmp_path / "no.vnnlib")],
         ["verify", good, str(network)],
         ["verify", str(network), good, "--timeout", "0"],
+        ["verify", str(network), good, "--timeout", "inf"],
+        ["verify", str(network), good, "--timeout", "1e300"],
+        ["verify", str(network), good, "--results", str(tmp_path / "none" / "results.txt")],
         ["verify", str(network), good, "--engine", "fast"],
     ):
         assert main(tokens) == 2, tokens
