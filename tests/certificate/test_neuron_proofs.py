@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ballproof.certificate.by_neurons import graph_of, proven_by_neurons
+from ballproof.certificate.by_neurons import ViolatedError, graph_of, proven_by_neurons
 from ballproof.certificate.check import main
 from ballproof.certificate.checker.arithmetic import Arithmetic, RefusedError
 from ballproof.certificate.checker.certificate import FORMAT, VERSION, check
@@ -132,6 +132,27 @@ def test_ends_of_neurons_stand_in_a_proof_as_halves_of_the_box_that_are_refuted(
         (tmp_path / "c.gz").write_bytes(gzip.compress(("\n".join([header, *told]) + "\n").encode()))
         with pytest.raises(RefusedError):
             check(tmp_path / "c.gz", net, false)
+
+
+@pytest.mark.parametrize("seed", [2, 5, 11, 12])
+def test_lines_are_written_as_the_checker_will_read_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Intervals of one rectifier after those of another, and cells that they leave empty."""
+    monkeypatch.setattr(neurons, "FIRST", 1e-9)
+    monkeypatch.setattr(neurons, "CUTS", 1e-9)
+    monkeypatch.setattr(neurons, "COST", 0)
+    layers, rng = dense(seed, 14, 10, 10, 10, 3, size=1.0), np.random.default_rng(seed)
+    middle = rng.normal(size=14) * 0.3
+    corners = np.where(rng.random((300, 14)) < 0.5, middle - 0.45, middle + 0.45)
+    for i, (weight, bias) in enumerate(layers):
+        corners = np.maximum(corners @ weight.T + bias, 0 if i < len(layers) - 1 else -np.inf)
+    unsafe = [f"(<= (- Y_0 Y_{k}) {float((corners[:, 0] - corners[:, k]).min()) - 0.08:.4f})" for k in (1, 2)]
+    net = write_dense(tmp_path / "net.onnx", layers)
+    claim = write_property(tmp_path / "p.vnnlib", middle - 0.45, middle + 0.45, 3, f"(or {' '.join(unsafe)})")
+    try:
+        whole = write_certificate(tmp_path / "c.gz", net, claim, 6).whole
+    except ViolatedError:  # a corner that none of the 300 is
+        return
+    assert not whole or check(tmp_path / "c.gz", net, claim).roots == 1
 
 
 def test_a_network_without_rectifiers_is_proven_where_only_a_mix_of_rows_is(tmp_path: Path) -> None:
