@@ -40,8 +40,9 @@ FIRST, ROUNDS, NARROWING = 0.1, 5, 0.2
 """A search that has taken the first share of its time begins again with narrow intervals for the groups that are open; the most
 rounds of narrowing, and its share of the time that is left."""
 
-REFINING, CUTS = 0.4, 16
-"""The share of the time that is left for a search on single neurons, and the cuts for each end that it has to be enough for."""
+REFINING, CUTS, LEAST_ASKED = 0.4, 16, 1 / 3
+"""The share of the time that is left for a search on single neurons, the cuts for each end that it has to be enough for, and
+the share of the open neurons that have to get that many: in convolutions of thousands of open neurons it gains nothing."""
 
 AGE, RENEWING = 3, 0.1
 """Splits after which a leaf's intervals are old, and the share of the time that is left for new ones of a batch."""
@@ -135,10 +136,10 @@ class NeuronSplitting:
         groups = torch.cat([x.group for x, _ in stack]).unique()
         open_ = torch.isin(leaves.group, groups).nonzero().flatten()
         leaves, seen = leaves[open_], seen[open_]
-        if self.refining:
-            self.refining = False
-            asked = self._worst(leaves, seen, int(self._affordable(REFINING) / (2 * CUTS)))
-            return self._started(self._refined(asked, self.clock.part(REFINING)), groups)
+        refining, self.refining = self.refining, False
+        most = int(self._affordable(REFINING) / (2 * CUTS))
+        if refining and most > LEAST_ASKED * self.open:
+            return self._started(self._refined(self._worst(leaves, seen, most), self.clock.part(REFINING)), groups)
         if len(open_) * 2 * self.open * COST > self._affordable(NARROWING):
             return None
         self.renewing = True
