@@ -43,21 +43,22 @@ class Label:
         if not 0 <= low <= high < classes:
             at = int(((y < 0) | (y >= classes)).nonzero()[0])
             raise InputError(f"`labels` holds {int(y[at])} in example {at}, expected 0 to {classes - 1}")
-        return _margins_of_every(classes, y.device).index_select(0, y) if classes <= FEW else _margins(y, classes)
+        kind = torch.get_default_dtype()
+        return _margins_of_every(classes, y.device, kind).index_select(0, y) if classes <= FEW else _margins(y, classes, kind)
 
 
-def _margins(y: Tensor, classes: int) -> Tensor:
+def _margins(y: Tensor, classes: int, kind: torch.dtype) -> Tensor:
     own, other = y.unsqueeze(1), torch.arange(classes - 1, device=y.device)
-    margins = torch.zeros(len(y), classes - 1, classes, device=y.device)
+    margins = torch.zeros(len(y), classes - 1, classes, dtype=kind, device=y.device)
     margins.scatter_(2, (other + (other >= own)).unsqueeze(2), -1.0)
     return margins.scatter_(2, own.unsqueeze(2).expand(-1, classes - 1, 1), 1.0)
 
 
 @lru_cache(maxsize=8)
-def _margins_of_every(classes: int, device: torch.device) -> Tensor:
+def _margins_of_every(classes: int, device: torch.device, kind: torch.dtype) -> Tensor:
     """Those of every label, made once for a number of classes; only copies are given out."""
     with torch.inference_mode(False):
-        return _margins(torch.arange(classes, device=device), classes)
+        return _margins(torch.arange(classes, device=device), classes, kind)
 
 
 def classified_as(labels: int | Tensor | list[int]) -> Label:
