@@ -33,6 +33,10 @@ FEW_WRONG = 4
 """Claims in single precision that may fail in double before their share is looked at."""
 
 
+SLACK = {torch.float32: 1e-5, torch.float64: 1e-10}
+"""What sums in floating point may err by, as a share of the size of their terms: a proof has to exceed zero by that."""
+
+
 @dataclass
 class Evaluation:
     """Bounds of some leaves: `values (leaves,)`; `at`: the cotangent at each site, `(leaves, neurons)`; `sway`: how far it

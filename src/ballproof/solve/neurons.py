@@ -249,8 +249,8 @@ class NeuronSplitting:
         while stack and room > 0:
             leaves, at = stack.pop()
             if len(leaves) > room:
-                stack.append((leaves[: len(leaves) - room], at[slice(0, len(leaves) - room)]))
-                leaves, at = leaves[len(leaves) - room :], at[slice(len(leaves) - room, None)]
+                stack.append((leaves[: len(leaves) - room], at[: len(leaves) - room]))
+                leaves, at = leaves[len(leaves) - room :], at[len(leaves) - room :]
             parts.append(leaves)
             seen.append(at)
             room -= len(leaves)

@@ -18,7 +18,7 @@ from ballproof.operations.base import unit_rows
 from ballproof.problems import Region
 from ballproof.solve.branching import children, chosen
 from ballproof.solve.clock import Clock
-from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
+from ballproof.solve.leaf_bounds import SLACK, Evaluation, LeafBounds
 from ballproof.solve.leaves import Leaves, Site, cut_ends, root, sites_of
 from ballproof.solve.marks import Mark, joints_of
 from ballproof.values import Interval, Relaxation
@@ -31,9 +31,6 @@ CANDIDATES = 2
 
 TOGETHER, WORK = 512, 2**24
 """Leaves that are bounded at once at most, and numbers that they may hold."""
-
-ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-10}
-"""Of its size: what an end is wider by than the search found it."""
 
 Lines = Callable[[Graph, Mapping[str, Interval], Mapping[str, Tensor]], dict[str, Relaxation]]
 
@@ -124,11 +121,11 @@ class Ends:
                 break
 
     def proven(self) -> tuple[Tensor, Tensor]:
-        """The ends of the neurons, `(neurons,)` each, a little wider than they were found."""
+        """The ends of the neurons, `(neurons,)` each, wider than found by what rounding may cost sums of that size."""
         least = torch.full_like(self.known.lower, torch.inf).repeat(2)
         low, high = least.scatter_reduce(0, self.leaves.group, self.leaves.bound, "amin").reshape(2, -1)
-        share = ROUNDING[low.dtype]
-        return low - share * low.abs(), -(high - share * high.abs())
+        slack = SLACK[low.dtype] * torch.maximum(self.known.lower.abs(), self.known.upper.abs())
+        return low - slack, slack - high
 
     def _worst(self) -> Tensor:
         """The leaf of least value of each end, for neurons that are not settled."""

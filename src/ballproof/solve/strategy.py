@@ -21,6 +21,7 @@ from ballproof.problems import Box, Linf, Property, Region
 from ballproof.solve.clock import Answer, Clock, Confirm, Task, TimeUp
 from ballproof.solve.falsify import LONG, QUICK, THOROUGH, Walk, falsify, sampled
 from ballproof.solve.inputs import InputSplitting
+from ballproof.solve.leaf_bounds import SLACK
 from ballproof.solve.neurons import NeuronSplitting
 from ballproof.verdict import Status, Verdict
 
@@ -39,10 +40,6 @@ FEW_NEURONS = 150
 
 MANY_INPUTS = 64
 """Beyond so many inputs halving one of them tells next to nothing."""
-
-
-SLACK = {torch.float32: 1e-5, torch.float64: 1e-10}
-"""Of the size of a query's terms at the region's center: what a bound has to exceed zero by, for rounding."""
 
 
 def decide(graph: Graph, region: Region, asked: Property, confirm: Confirm, clock: Clock, engine: str = "auto") -> Verdict:
