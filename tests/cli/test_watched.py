@@ -52,9 +52,20 @@ def test_what_ends_by_itself_ends_so(code: int) -> None:
     assert ran(f"note(end=patience(60, 60)); print('mine', flush=True); os._exit({code})")[:2] == (code, ["mine"])
 
 
-def test_signals_reach_the_child() -> None:
+SLOW = """
+import ballproof.cli.watched as module
+quick = module._watch
+module._watch = lambda *given: (time.sleep(1), quick(*given))
+"""
+
+
+@pytest.mark.parametrize("slow", ["", SLOW])
+def test_signals_reach_the_child(slow: str) -> None:
+    """Those too that come before the process that watches is ready."""
     body = "import signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(7)); print(1, flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", BEGIN + body], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", BEGIN.replace("watched(", f"{slow}watched(", 1) + body], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)

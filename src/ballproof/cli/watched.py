@@ -12,7 +12,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
@@ -54,10 +54,12 @@ def watched(ending: Ending) -> None:
     if not hasattr(os, "fork"):
         return
     ours, theirs = os.pipe()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})  # until there is who passes them on
     parent, child = os.getpid(), os.fork()
     if child:
         os.close(theirs)
-        _watch(child, ours, ending)
+        _watch(child, ours, ending, before)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(ours)
     LINE.set(theirs)
     _die_with(parent)
@@ -85,8 +87,8 @@ def _say(message: str) -> None:
         left = left[os.write(LINE.get(), left) :]
 
 
-def _watch(child: int, line: int, ending: Ending) -> NoReturn:
-    """What stops this process stops the child; an interrupt at a terminal comes to both by itself."""
+def _watch(child: int, line: int, ending: Ending, mask: Iterable[int]) -> NoReturn:
+    """What stops this process stops the child; an interrupt at a terminal comes to both by itself. mask: signals held back."""
 
     def pass_on(number: int, _: FrameType | None) -> None:
         with suppress(ProcessLookupError):
@@ -94,6 +96,7 @@ def _watch(child: int, line: int, ending: Ending) -> NoReturn:
 
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else pass_on)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     known, done, late = _listened(line)
     if late:
         pass_on(signal.SIGKILL, None)
