@@ -33,7 +33,7 @@ from ballproof.values import Interval, Relaxation
 CANDIDATES = 4
 """Neurons whose children are bounded before one is chosen (filtered smart branching, De Palma et al. 2021)."""
 
-STEPS_ROOT, STEPS_LEAF, STEPS_LAST, STEPS_PLANES = 40, 4, 100, 100
+STEPS_ROOT, STEPS_LEAF, STEPS_LAST, STEPS_PLANES = 40, 4, 100, 200
 COST = 4
 """Leaves that are bounded in the time of one query of the narrowing."""
 
@@ -72,7 +72,7 @@ class NeuronSplitting:
         self.task, self.intervals = task, intervals
         self.cuts: Cuts | None = None
         self.learning, self.batches = cuts, 0
-        self.leaves, self.before, self.exhausted = 0, 0, 0
+        self.leaves, self.before, self.exhausted, self.aside = 0, 0, 0, 0.0
         self.refining, self.renewing, self.waiting, self.pause = True, False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
         self.sites: list[Site] = []
@@ -90,7 +90,7 @@ class NeuronSplitting:
 
     def run(self, clock: Clock | None = None) -> Answer:
         """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
-        self.clock, self.before = clock or self.task.clock, self.leaves
+        self.clock, self.before, self.aside = clock or self.task.clock, self.leaves, 0.0
         with torch.no_grad():
             if self.stack is None and (answer := self._begin()) is not None:
                 return answer
@@ -135,12 +135,15 @@ class NeuronSplitting:
         return None
 
     def _planed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
-        """The roots that stay open with planes above their rectifiers, which all leaves that come of them use."""
+        """The roots that stay open with planes above their rectifiers; leaves that come of them use these where they pay."""
         planed = Planed.of(self.bounds, leaves, self.known) if len(leaves) else None
         if planed is None:
             return leaves, seen
+        began = self.clock.spent
         found = self._bounded(leaves, STEPS_PLANES, planed)
-        self.bounds.stand_on(planed.kept(leaves))
+        self.aside += self.clock.spent - began
+        if not isinstance(found, Answer) and found[0].bound.sum() > (1 - LEAST_GAIN) * leaves.bound.sum():
+            self.bounds.stand_on(planed.kept(leaves))
         return found
 
     def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
@@ -166,7 +169,7 @@ class NeuronSplitting:
 
     def _affordable(self, share: float) -> float:
         """Leaves that can be bounded in this share of the time that is left."""
-        return share * self.clock.left * (self.leaves - self.before) / self.clock.spent
+        return share * self.clock.left * (self.leaves - self.before) / (self.clock.spent - self.aside)
 
     def _worst(self, leaves: Leaves, seen: Evaluation, most: int) -> dict[str, Tensor]:
         """The neurons at which these leaves lose most, about so many: by node, their flat places."""

@@ -27,7 +27,7 @@ MOST = 2**22
 MOST_KEPT = 2**23
 """Numbers of the planes of a site that leaves share, which are multiplied as matrices."""
 
-RATE, DECAY = 0.03, 0.98
+RATE, DECAY = 0.03, 0.985
 """Of a first step, in units of the weights, and of a step's length: planes have further to go than slopes."""
 
 TOGETHER = 2**22
