@@ -30,8 +30,8 @@ MOST_KEPT = 2**23
 RATE, DECAY = 0.03, 0.985
 """Of a first step, in units of the weights, and of a step's length: planes have further to go than slopes."""
 
-TOGETHER = 2**22
-"""Numbers of the rows that are looked at together."""
+TOGETHER, MOST_ROWS = 2**22, 2**26
+"""Numbers of the rows of a site's layer that are looked at together, and of all of them."""
 
 
 class Planed(LeafBounds):
@@ -84,18 +84,23 @@ class Planed(LeafBounds):
 
 
 def reading_of(bounds: LeafBounds, site: Site, known: Mapping[str, Interval]) -> Reading | None:
-    """What the site's rectifiers read; None where they are none, or read more than one node, or the region is no box."""
+    """What the site's rectifiers read; None where they are none, or read more than one node, or are too many, or the region
+    is no box."""
     graph, region, source = bounds.graph, bounds.region, _source(bounds.graph, site.argument)
     if source in (None, site.argument) or not isinstance(site.operation, Relu) or not isinstance(region, Box):
         return None
     box = region.box() if source == graph.input else step(graph, graph.node[source], known, bounds.constants)
     center, radius = box.center.reshape(-1), box.radius.reshape(-1)
+    if len(site.places) * len(center) > MOST_ROWS:
+        return None
     walk, found = _Rows(graph, region, bounds.constants), list[tuple[Tensor, Tensor, Tensor]]()
     for some in site.places.split(max(1, TOGETHER // len(center))):
         rows, bias = walk.rows(site.argument, source, some)
-        used = (rows != 0) & (radius > 0)
-        columns = used.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, : max(1, int(used.sum(1).max()))]
-        weight = rows.gather(1, columns).masked_fill(~used.gather(1, columns), 0.0)
+        row, column = ((rows != 0) & (radius > 0)).nonzero(as_tuple=True)
+        count = row.bincount(minlength=len(some))
+        slot = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
+        columns = row.new_zeros(len(some), max(1, int(count.max()))).index_put((row, slot), column)
+        weight = rows.new_zeros(columns.shape).index_put((row, slot), rows[row, column])
         found.append((columns, weight, bias + (rows * center).masked_fill(radius > 0, 0.0).sum(1)))
     most = max(c.shape[1] for c, _, _ in found)
     columns, weight = (torch.cat([pad(f[k], (0, most - f[k].shape[1])) for f in found]) for k in (0, 1))
