@@ -144,6 +144,14 @@ class Backward:
         zero = self.region.like.new_zeros(self.region.batch, count if found is None else found.lower.shape[1])
         return self._concretise(found, zero, both=False)[0]
 
+    def coefficients(self, name: str, index: Tensor) -> tuple[Tensor, Tensor]:
+        """At the input, `(1, query, *input)`, of the coordinates at the flat places `index (1, query)` of a node, and what is
+        added to them, `(1, query)`: behind affine nodes alone they are these coordinates."""
+        self._coordinates(name, index, torch.ones_like(index, dtype=self.region.dtype))
+        found = self._walk(name, lambda: None)
+        zero = self.region.like.new_zeros(index.shape)
+        return zero.new_zeros(*index.shape, *self.region.shape) if found is None else found.lower, zero + self.offset_lower
+
     def resumed(self, name: str, cotangent: Tensor, constant: Tensor) -> Tensor:
         """The lower value of `cotangent · node + constant`, for queries that have come to a node on another way."""
         self._begin((name, Cotangents(cotangent, None)))

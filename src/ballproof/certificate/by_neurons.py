@@ -180,6 +180,10 @@ class Written(NeuronSplitting):
     def _refined(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
         return Accepted(self).run(asked, clock)
 
+    def _planed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation]:
+        """No proof has planes."""
+        return leaves, seen
+
     # What the search tells
 
     def _anew(self, leaves: Leaves) -> Leaves:

@@ -18,6 +18,7 @@ from ballproof.bounds.free import Places
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
 from ballproof.problems import Region
+from ballproof.solve.planes import LeafPlanes, Planes, Query
 from ballproof.values import Relaxation
 
 
@@ -87,25 +88,34 @@ class Opening:
     """How cotangents pass the split neurons of a site, by leaf.
 
     places: of the neurons, with the slopes of all others. lines: `(1, leaves, neurons)`. multipliers: on the argument, of that
-    shape, and what they cost, `(1, leaves)`; None where all are 0. phases: of rectifiers that cuts name.
+    shape, and what they cost, `(1, leaves)`; None where all are 0. phases: of rectifiers that cuts name. above: where set,
+    what
+    takes negative cotangents to an earlier node at once, where there are no phases.
     """
 
     places: Places
     lines: Relaxation
     multipliers: tuple[Tensor, Tensor] | None = None
     phases: Phases | None = None
+    above: Planes | LeafPlanes | None = None
 
-    def through(self, own: Tensor) -> tuple[Tensor, Tensor]:
-        """The cotangents of the neurons as those of their arguments, and what this adds to each query."""
-        values, extra = self._bent(own) if self.phases is None else self.phases.through(own)
+    def through(self, own: Tensor) -> tuple[Tensor, Tensor, Query | None]:
+        """The cotangents of the neurons as those of their arguments, what this adds to each query, and what goes elsewhere."""
+        direct, rising, falling = None, own.clamp(min=0), own.clamp(max=0)
+        if self.phases is not None:
+            values, extra = self.phases.through(own)
+        elif self.above is None:
+            values, extra = self._bent(rising, falling)
+        else:
+            direct, falling = self.above.below(falling)
+            values, extra = self._bent(rising, falling)
         if self.multipliers is None:
-            return values, extra
-        return values + self.multipliers[0], extra - self.multipliers[1]
+            return values, extra, direct
+        return values + self.multipliers[0], extra - self.multipliers[1], direct
 
-    def _bent(self, own: Tensor) -> tuple[Tensor, Tensor]:
+    def _bent(self, rising: Tensor, falling: Tensor) -> tuple[Tensor, Tensor]:
         below, above = self.lines.lower, self.lines.upper
-        rising, falling = own.clamp(min=0), own.clamp(max=0)
-        values, extra = rising * below.slopes[0] + falling * above.slopes[0], own.new_zeros(own.shape[:2])
+        values, extra = rising * below.slopes[0] + falling * above.slopes[0], rising.new_zeros(rising.shape[:2])
         for part, offset in ((rising, below.offset), (falling, above.offset)):
             extra = extra + (part * offset).sum(2) if matters(offset) else extra
         return values, extra
@@ -148,9 +158,12 @@ class LeafBackward(Backward):
         flat = ordered.flatten(2)
         index = places.index.flatten()
         passed, own = Taken.apply(flat, places.slope, index)
-        values, extra = opening.through(own)
+        values, extra, direct = opening.through(own)
         pulled = Given.apply(passed, values, index).reshape(ordered.shape)
         if places.offset is not None:
             extra = extra + (flat * places.offset).sum(2)
+        if direct is not None:
+            extra = extra + direct.offset
+            self._send(direct.source, Cotangents(direct.values.unflatten(2, self.graph.node[direct.source].shape), None))
         self.seen[node.name], self.offset_lower = own, self.offset_lower + extra
         self._send(node.inputs[0], Cotangents(pulled.permute(0, 1, 4, 2, 3) if last else pulled, None))

@@ -22,6 +22,7 @@ from ballproof.problems import Region
 from ballproof.solve.leaf_backward import LeafBackward, Opening, Phases
 from ballproof.solve.leaves import Leaves, Site
 from ballproof.solve.marks import Joint
+from ballproof.solve.planes import RootPlanes
 from ballproof.values import Interval, Line, Relaxation
 
 MOMENTS = 0.9, 0.999
@@ -91,7 +92,8 @@ class LeafBounds:
         quick: what is in double precision climbs in single precision; what is found there is then proven in double. joints:
         the functions that are relaxed anew on each leaf.
         """
-        self.joints = joints
+        self.joints, self.decay = joints, DECAY
+        self.planes: Mapping[int, RootPlanes] = {}
         self._relaxed: tuple[tuple[Tensor, ...], tuple[Tensor, ...], dict[str, Relaxation]] | None = None
         self.graph, self.region, self.sites = graph, region, sites
         self.rows, self.offsets = rows, offsets
@@ -167,10 +169,12 @@ class LeafBounds:
         phases = None
         if weight is not None and isinstance(site.operation, Relu):
             phases = Phases(*(t.unsqueeze(0) for t in (weight, leaves.free[number][0], low, high)))
+        planes = self.planes.get(number)
+        above = None if planes is None else planes.on(leaves, number)
         if not multiplied or not (beta.requires_grad or bool(beta.any())):
-            return Opening(self.places[number], lines, phases=phases)
+            return Opening(self.places[number], lines, phases=phases, above=above)
         cost = (beta.relu() * high - (-beta).relu() * low).sum(1)
-        return Opening(self.places[number], lines, (beta.unsqueeze(0), cost.unsqueeze(0)), phases)
+        return Opening(self.places[number], lines, (beta.unsqueeze(0), cost.unsqueeze(0)), phases, above)
 
     def _more(self, leaves: Leaves) -> dict[str, Tensor]:
         """Queries of single nodes that are added to that of the leaf."""
@@ -217,7 +221,7 @@ class LeafBounds:
                     mine[better] = now[better]
             signs = [b.sign() for b in leaves.beta]
             for p, g, m, r in zip(parameters, gradients, moments, rates, strict=True):
-                _adam(p, g, m, number, r, DECAY ** (number - 1))
+                _adam(p, g, m, number, r, self.decay ** (number - 1))
             for beta, sign in zip(leaves.beta, signs, strict=True):
                 beta.masked_fill_(beta * sign < 0, 0.0)
             self._confine(leaves, split)
@@ -254,6 +258,12 @@ class LeafBounds:
     def _parameters(self, leaves: Leaves) -> list[Tensor]:
         cuts = [leaves.learnt] if self.cuts is not None else []
         return [*(p for f in leaves.free for p in f), *leaves.beta, *self._mixes(leaves), *cuts]
+
+    def stand_on(self, planes: Mapping[int, RootPlanes]) -> None:
+        """Use these planes above the rectifiers of sites, by number, for every leaf."""
+        self.planes = planes
+        if self.scout is not self:
+            self.scout.stand_on({k: p.to(self.scout.rows.dtype) for k, p in planes.items()})
 
     def use(self, cuts: CutWeights) -> None:
         """Add these cuts to every leaf's query, with multipliers of its own."""

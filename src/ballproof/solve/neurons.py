@@ -25,6 +25,7 @@ from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaf_lp import decided_by_lp
 from ballproof.solve.leaves import Leaves, Site, cut_ends, root, sites_of
 from ballproof.solve.marks import joints_of, with_marks
+from ballproof.solve.planed import Planed
 from ballproof.solve.refinement import Refinement
 from ballproof.solve.violated import LEAST_GAIN, Violated, narrowed
 from ballproof.values import Interval, Relaxation
@@ -32,7 +33,7 @@ from ballproof.values import Interval, Relaxation
 CANDIDATES = 4
 """Neurons whose children are bounded before one is chosen (filtered smart branching, De Palma et al. 2021)."""
 
-STEPS_ROOT, STEPS_LEAF, STEPS_LAST = 40, 4, 100
+STEPS_ROOT, STEPS_LEAF, STEPS_LAST, STEPS_PLANES = 40, 4, 100, 200
 COST = 4
 """Leaves that are bounded in the time of one query of the narrowing."""
 
@@ -63,14 +64,15 @@ class NeuronSplitting:
 
     Without given intervals, the arguments of functions of several numbers are cut too (`solve/marks.py`).
     cuts: whether closed leaves tell the others what they exclude (`solve/cuts.py`). A search that writes its proof down
-    (`certificate/by_neurons.py`) overrides `_anew`, `_parted`, `_closed`, `_settled` and `_violated`, and learns no cuts.
+    (`certificate/by_neurons.py`) overrides `_anew`, `_planed`, `_parted`, `_closed`, `_settled` and `_violated`, and learns no
+    cuts.
     """
 
     def __init__(self, task: Task, intervals: Mapping[str, Interval] | None = None, cuts: bool = False) -> None:
         self.task, self.intervals = task, intervals
         self.cuts: Cuts | None = None
         self.learning, self.batches = cuts, 0
-        self.leaves, self.before, self.exhausted = 0, 0, 0
+        self.leaves, self.before, self.exhausted, self.aside = 0, 0, 0, 0.0
         self.refining, self.renewing, self.waiting, self.pause = True, False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
         self.sites: list[Site] = []
@@ -88,7 +90,7 @@ class NeuronSplitting:
 
     def run(self, clock: Clock | None = None) -> Answer:
         """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
-        self.clock, self.before = clock or self.task.clock, self.leaves
+        self.clock, self.before, self.aside = clock or self.task.clock, self.leaves, 0.0
         with torch.no_grad():
             if self.stack is None and (answer := self._begin()) is not None:
                 return answer
@@ -126,8 +128,23 @@ class NeuronSplitting:
         found = self._bounded(start, STEPS_ROOT)
         if isinstance(found, Answer):
             return found
+        found = self._planed(*found)
+        if isinstance(found, Answer):
+            return found
         self.stack, self.wide = [found] if len(found[0]) else [], found
         return None
+
+    def _planed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
+        """The roots that stay open with planes above their rectifiers; leaves that come of them use these where they pay."""
+        planed = Planed.of(self.bounds, leaves, self.known) if len(leaves) else None
+        if planed is None:
+            return leaves, seen
+        began = self.clock.spent
+        found = self._bounded(leaves, STEPS_PLANES, planed)
+        self.aside += self.clock.spent - began
+        if not isinstance(found, Answer) and found[0].bound.sum() > (1 - LEAST_GAIN) * leaves.bound.sum():
+            self.bounds.stand_on(planed.kept(leaves))
+        return found
 
     def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
         """Start again with narrower intervals for the groups that are open: first of the whole region, then of each group."""
@@ -152,7 +169,7 @@ class NeuronSplitting:
 
     def _affordable(self, share: float) -> float:
         """Leaves that can be bounded in this share of the time that is left."""
-        return share * self.clock.left * (self.leaves - self.before) / self.clock.spent
+        return share * self.clock.left * (self.leaves - self.before) / (self.clock.spent - self.aside)
 
     def _worst(self, leaves: Leaves, seen: Evaluation, most: int) -> dict[str, Tensor]:
         """The neurons at which these leaves lose most, about so many: by node, their flat places."""
@@ -179,7 +196,7 @@ class NeuronSplitting:
             leaves, seen = found
             if gain < LEAST_GAIN:
                 break
-        return leaves, seen
+        return self._planed(leaves, seen)
 
     def _search(self) -> Answer:
         first = self.clock.part(FIRST)
@@ -256,10 +273,10 @@ class NeuronSplitting:
             room -= len(leaves)
         return Leaves.joined(parts), Evaluation.joined(seen)
 
-    def _bounded(self, leaves: Leaves, steps: int) -> tuple[Leaves, Evaluation] | Answer:
+    def _bounded(self, leaves: Leaves, steps: int, bounds: LeafBounds | None = None) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves that stay open, with tighter bounds; or a counterexample that one of them points to."""
         self.leaves += len(leaves)
-        leaves, seen = self.bounds.ascend(leaves, steps, self._cuts(leaves))
+        leaves, seen = (bounds or self.bounds).ascend(leaves, steps, self._cuts(leaves))
         leaves, closed = self._closed(leaves)
         keep = (~closed).nonzero().flatten()
         assert seen.points is not None

@@ -51,6 +51,7 @@ class _Neurons(LeafBounds):
         super().__init__(
             bounds.graph, bounds.region, bounds.sites, bounds.lines, bounds.rows, bounds.offsets, joints=bounds.joints
         )
+        self.planes = bounds.planes
         self.target, self.unit, self.size = "", bounds.rows.new_zeros(0), bounds.rows.new_zeros(0)
         self.guide = None if bounds.scout is bounds else _Neurons(bounds.scout)
         self.scout = self.guide or self
