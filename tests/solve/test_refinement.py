@@ -33,8 +33,7 @@ def found(net: nn.Module, seconds: float = 60.0) -> tuple[Graph, dict[str, Inter
     asked = Property(torch.ones(1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64), (0,))
     with torch.no_grad():
         known = tight_pass(Task(graph, BOX, asked, lambda _: None, Clock(60.0))).intervals
-        every = {n.name: torch.arange(n.shape[0]) for n in graph.varying}
-        return graph, known, Refinement(graph, BOX, known, lines_of).run(every, Clock(seconds))
+        return graph, known, Refinement(graph, BOX, known, lines_of).run(Clock(seconds))
 
 
 def inner(graph: Graph) -> list[str]:
