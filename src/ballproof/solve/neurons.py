@@ -36,9 +36,9 @@ STEPS_ROOT, STEPS_LEAF, STEPS_LAST = 40, 4, 100
 COST = 4
 """Leaves that are bounded in the time of one query of the narrowing."""
 
-FIRST, ROUNDS, NARROWING = 0.1, 5, 0.2
-"""A search that has taken the first share of its time begins again with narrow intervals for the groups that are open; the most
-rounds of narrowing, and its share of the time that is left."""
+FIRST, BETWEEN, ROUNDS, NARROWING = 0.1, 0.05, 5, 0.2
+"""A search that has taken the first share of its time begins again with narrow intervals for the groups that are open, and has
+the next share between two turns of that; the most rounds of narrowing for a group, and its share of the time left."""
 
 REFINING, CUTS = (0.1, 0.5), 6
 """The shares of the time that is left for searches on single neurons, and the cuts for each end that the last one has to be
@@ -73,7 +73,7 @@ class NeuronSplitting:
         self.cuts: Cuts | None = None
         self.learning, self.batches = cuts, 0
         self.leaves, self.before, self.exhausted = 0, 0, 0
-        self.shares, self.pace = list(self.refining), 0.0
+        self.shares, self.aside = list(self.refining), 0.0
         self.renewing, self.waiting, self.pause = False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
         self.sites: list[Site] = []
@@ -91,7 +91,7 @@ class NeuronSplitting:
 
     def run(self, clock: Clock | None = None) -> Answer:
         """Until it is decided or the clock (by default the task's) is over; a further call goes on."""
-        self.clock, self.before = clock or self.task.clock, self.leaves
+        self.clock, self.before, self.aside = clock or self.task.clock, self.leaves, 0.0
         with torch.no_grad():
             if self.stack is None and (answer := self._begin()) is not None:
                 return answer
@@ -133,18 +133,15 @@ class NeuronSplitting:
         return None
 
     def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
-        """Start again with narrower intervals for the groups that are open: first of the whole region, then of each group."""
+        """Start again with narrower intervals for the groups that are open: those of the whole region in turns with the search,
+        then those of each group."""
         groups = torch.cat([x.group for x, _ in stack]).unique()
-        if not self.pace:
-            self.pace = (self.leaves - self.before) / self.clock.spent
-            if self.open * 2 * CUTS > self._affordable(self.refining[-1]):
-                self.shares.clear()
+        if self.aside == 0 and self.open * 2 * CUTS > self._affordable(self.refining[-1]):
+            self.shares.clear()
         if self.shares:
-            answer = self._started(self._refined(self.clock.part(self.shares.pop(0))), groups)
-            if answer is not None or not self.stack:
-                return answer
+            return self._started(self._refined(self.clock.part(self.shares.pop(0))), groups)
         assert self.wide is not None
-        (leaves, seen), self.wide = self.wide, self.wide if self.shares else None
+        (leaves, seen), self.wide = self.wide, None
         open_ = torch.isin(leaves.group, groups).nonzero().flatten()
         if len(open_) * 2 * self.open * COST > self._affordable(NARROWING):
             return None
@@ -158,7 +155,7 @@ class NeuronSplitting:
 
     def _affordable(self, share: float) -> float:
         """Leaves that can be bounded in this share of the time that is left."""
-        return share * self.clock.left * self.pace
+        return share * self.clock.left * (self.leaves - self.before) / (self.clock.spent - self.aside)
 
     def _refined(self, clock: Clock) -> dict[str, Interval]:
         """The intervals of the whole region, narrower."""
@@ -186,10 +183,15 @@ class NeuronSplitting:
     def _search(self) -> Answer:
         turn = self.clock.part(FIRST)
         while self.stack and not self.clock.over:
-            again = turn.over and self.wide is not None
-            if (answer := self._again(self.stack) if again else self._step(self.stack)) is not None:
+            if not (turn.over and self.wide is not None):
+                answer = self._step(self.stack)
+            else:
+                began = self.clock.spent
+                answer = self._again(self.stack)
+                self.aside += self.clock.spent - began
+                turn = self.clock.part(BETWEEN) if self.shares else turn
+            if answer is not None:
                 return answer
-            turn = self.clock.part(FIRST) if again else turn
         if self.stack:
             return self._unfinished(self.stack)
         if self.exhausted:

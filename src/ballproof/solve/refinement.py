@@ -18,7 +18,7 @@ from ballproof.graph import Graph
 from ballproof.graph.prune import without_zeros
 from ballproof.operations.base import unit_rows
 from ballproof.problems import Region
-from ballproof.solve.branching import children, chosen
+from ballproof.solve.branching import children, chosen, losses
 from ballproof.solve.clock import Clock
 from ballproof.solve.leaf_bounds import SLACK, Evaluation, LeafBounds
 from ballproof.solve.leaves import Leaves, Site, cut_ends, root, sites_of
@@ -140,13 +140,15 @@ class Ends:
         return low - slack, slack - high
 
     def _worst(self) -> Tensor:
-        """The leaves of least value of each end, an eighth of its leaves, for neurons that are not settled."""
+        """An eighth of the leaves of each end, those of least value, for neurons not settled and if the worst can be cut."""
         low, high = self.proven()
         open_ = self.site.operation.unsettled(Interval(torch.minimum(low, high), high), *self.site.constants)[0].repeat(2)
         order = self.leaves.bound.argsort()
         order = order[self.leaves.group[order].argsort(stable=True)]
         group, counts = self.leaves.group[order], self.leaves.group.bincount(minlength=len(open_))
         rank = torch.arange(len(order)) - (counts.cumsum(0) - counts)[group]
+        first = order[rank == 0]
+        open_ &= (losses(self.bounds.sites, self.leaves[first], self.seen[first])[0] > 0).any(1)
         return order[(rank * SHARE < counts[group]) & open_[group]]
 
     def _cut(self, worst: Tensor, clock: Clock) -> bool:
