@@ -40,7 +40,7 @@ FIRST, BETWEEN, ROUNDS, NARROWING = 0.1, 0.05, 5, 0.2
 """A search that has taken the first share of its time begins again with narrow intervals for the groups that are open, and has
 the next share between two turns of that; the most rounds of narrowing for a group, and its share of the time left."""
 
-REFINING, CUTS = (0.1, 0.5), 6
+REFINING, CUTS = (0.1, 0.5), 7
 """The shares of the time that is left for searches on single neurons, and the cuts for each end that the last one has to be
 enough for: in convolutions of thousands of open neurons it gains nothing."""
 
