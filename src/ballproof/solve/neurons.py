@@ -40,9 +40,9 @@ FIRST, BETWEEN, ROUNDS, NARROWING = 0.1, 0.05, 5, 0.2
 """A search that has taken the first share of its time begins again with narrow intervals for the groups that are open, and has
 the next share between two turns of that; the most rounds of narrowing for a group, and its share of the time left."""
 
-REFINING, CUTS = (0.1, 0.5), 7
-"""The shares of the time that is left for searches on single neurons, and the cuts for each end that the last one has to be
-enough for: in convolutions of thousands of open neurons it gains nothing."""
+REFINING, CUTS, LEAST_SETTLED = (0.1, 0.5), 7, 0.05
+"""The shares of the time that is left for searches on single neurons, the cuts for each end that the last one has to be enough
+for, and the share of the open neurons that one has to settle for another: in wide convolutions it gains nothing."""
 
 AGE, RENEWING = 3, 0.1
 """Splits after which a leaf's intervals are old, and the share of the time that is left for new ones of a batch."""
@@ -139,7 +139,10 @@ class NeuronSplitting:
         if self.aside == 0 and self.open * 2 * CUTS > self._affordable(self.refining[-1]):
             self.shares.clear()
         if self.shares:
-            return self._started(self._refined(self.clock.part(self.shares.pop(0))), groups)
+            before, answer = self.open, self._started(self._refined(self.clock.part(self.shares.pop(0))), groups)
+            if self.open > (1 - LEAST_SETTLED) * before:
+                self.shares.clear()
+            return answer
         assert self.wide is not None
         (leaves, seen), self.wide = self.wide, None
         open_ = torch.isin(leaves.group, groups).nonzero().flatten()
