@@ -5,12 +5,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from net_zoo import question
 from scipy.optimize import linprog
 from torch import nn
 
 from ballproof.graph import Graph
 from ballproof.networks import read_module
 from ballproof.problems import Box, Property
+from ballproof.solve import neurons, verify
 from ballproof.solve.clock import Clock, Task
 from ballproof.solve.neurons import lines_of, tight_pass
 from ballproof.solve.refinement import Refinement
@@ -33,8 +35,7 @@ def found(net: nn.Module, seconds: float = 60.0) -> tuple[Graph, dict[str, Inter
     asked = Property(torch.ones(1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64), (0,))
     with torch.no_grad():
         known = tight_pass(Task(graph, BOX, asked, lambda _: None, Clock(60.0))).intervals
-        every = {n.name: torch.arange(n.shape[0]) for n in graph.varying}
-        return graph, known, Refinement(graph, BOX, known, lines_of).run(every, Clock(seconds))
+        return graph, known, Refinement(graph, BOX, known, lines_of).run(Clock(seconds))
 
 
 def inner(graph: Graph) -> list[str]:
@@ -89,6 +90,33 @@ def test_ends_of_a_second_layer_come_near_those_of_its_linear_pieces(seed: int) 
     assert settled[(low > 0.1) | (high < -0.1)].all()
     excess, before = (low - lower + upper - high)[~settled].sum(), (low - first + last - high)[~settled].sum()
     assert excess < 0.25 * before
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_that_are_found_to_be_zero_leave_all_points_in_later_intervals(seed: int) -> None:
+    net = network(nn.ReLU, seed)
+    with torch.no_grad():
+        net[2].bias -= 2.0
+    graph, known, new = found(net)
+    second, third = inner(graph)
+    dead = [x[second].upper[0] <= 0 for x in (known, new)]
+    assert dead[0].sum() < dead[1].sum() < 5 or seed
+    z = graph.activations(torch.rand(50_000, 3, dtype=torch.float64) * 2 - 1)[third].detach()
+    assert (z >= new[third].lower - 1e-12).all()
+    assert (z <= new[third].upper + 1e-12).all()
+
+
+@pytest.mark.parametrize("kind", ["residual", "leaky", "conv"])
+def test_a_search_that_begins_with_new_intervals_agrees_with_enumeration(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, run = [], Refinement.run
+    for name in ("FIRST", "BETWEEN", "CUTS"):
+        monkeypatch.setattr(neurons, name, 1e-9)
+    monkeypatch.setattr(Refinement, "run", lambda self, clock: turns.append(clock) or run(self, clock))
+    for seed in range(30, 36):
+        asked = question(kind, seed)
+        verdict = verify(asked.tiny.net, asked.region, asked.asked, engine="neurons")
+        assert verdict.verified == (asked.margin > 0) and not verdict.unknown, f"{kind} {seed}: {verdict}"
+    assert turns
 
 
 def test_without_time_nothing_is_lost() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,8 @@ class _Matrices:
 class Written(NeuronSplitting):
     """The search on the checker's intervals, with a margin for rounding, that writes down what the checker has accepted."""
 
+    refining = (0.4,)
+
     def __init__(self, bounds: Bounds, graph: Graph, root: Root, clock: Clock, emit: Emit, narrow: bool) -> None:
         self.checked, self.emit, self.narrow = Cells(bounds, root.question), emit, narrow
         nodes = [n for n in graph.varying if isinstance(n.operation, Nonlinear)]
@@ -177,8 +179,8 @@ class Written(NeuronSplitting):
         self.wide = None
         return None
 
-    def _refined(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
-        return Accepted(self).run(asked, clock)
+    def _refined(self, clock: Clock) -> dict[str, Interval]:
+        return Accepted(self).run(clock)
 
     def _planed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation]:
         """No proof has planes."""

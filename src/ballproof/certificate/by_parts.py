@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ballproof.certificate.checker.neurons import Cell
+from ballproof.graph import Graph
+from ballproof.solve.leaves import Site
 from ballproof.solve.neurons import lines_of
 from ballproof.solve.refinement import Ends, Refinement, known_with
 from ballproof.values import Interval
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 MARGIN = 1e-6
 """Of its size: by how much less than an end the half of the box reaches, as it is told in other sums."""
 
+PARTS = 64
+"""Of the box for each end at most, as each has a line in the proof."""
+
 LEAST = 0.02
 """The share of a neuron's width that a new end has to take off to be written, unless it settles the neuron."""
 
@@ -28,9 +33,14 @@ LEAST = 0.02
 class Accepted(Refinement):
     """A refinement whose ends stand in a proof. shared: the number of the cell of all groups that is left of the box."""
 
+    parts = PARTS
+
     def __init__(self, search: Written) -> None:
         super().__init__(search.task.graph, search.task.region, search.known, lines_of)
         self.search, self.shared = search, search.begun_for_all()
+
+    def _before(self, site: Site) -> tuple[Graph, dict[str, Interval]]:
+        return self.graph.until(site.argument), self.intervals
 
     def _told(self, ends: Ends, known: Interval) -> Interval:
         search, places = self.search, self.search.where(ends.site)

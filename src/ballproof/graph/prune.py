@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ballproof.graph.graph import Graph
 from ballproof.graph.node import Node
-from ballproof.operations import Role
+from ballproof.operations import Nonlinear, Role
 from ballproof.operations.linear import Linear
+from ballproof.values import Interval
 
 
 def without_units(graph: Graph, zero: Mapping[str, Tensor]) -> tuple[Graph, dict[str, Tensor]]:
@@ -22,6 +23,18 @@ def without_units(graph: Graph, zero: Mapping[str, Tensor]) -> tuple[Graph, dict
     """
     with torch.no_grad():
         return _Pruning(graph, zero).run()
+
+
+def without_zeros(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Interval]]:
+    """The network and its intervals without the units that are zero all over the region."""
+    bends = [n.name for n in graph.varying if isinstance(n.operation, Nonlinear) and n.name in intervals]
+    zero = {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0)).all(0).flatten() for n in bends}
+    small, kept = without_units(graph, zero)
+    return small, {
+        n: i if (k := kept.get(n)) is None else Interval(i.lower[:, k], i.upper[:, k])
+        for n, i in intervals.items()
+        if n in small.node
+    }
 
 
 @dataclass

@@ -16,7 +16,7 @@ from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import AlphaMethod, LinearMethod
 from ballproof.graph import Graph
 from ballproof.graph.pooling import without_pooling
-from ballproof.graph.prune import without_units
+from ballproof.graph.prune import without_zeros
 from ballproof.operations import Nonlinear
 from ballproof.solve.branching import children, chosen, losses
 from ballproof.solve.clock import Answer, Clock, Task, margins_at
@@ -37,13 +37,13 @@ STEPS_ROOT, STEPS_LEAF, STEPS_LAST, STEPS_PLANES = 40, 4, 100, 200
 COST = 4
 """Leaves that are bounded in the time of one query of the narrowing."""
 
-FIRST, ROUNDS, NARROWING = 0.1, 5, 0.2
-"""A search that has taken the first share of its time begins again with narrow intervals for the groups that are open; the most
-rounds of narrowing, and its share of the time that is left."""
+FIRST, BETWEEN, ROUNDS, NARROWING = 0.1, 0.05, 5, 0.2
+"""A search that has taken the first share of its time begins again with narrow intervals for the groups that are open, and has
+the next share between two turns of that; the most rounds of narrowing for a group, and its share of the time left."""
 
-REFINING, CUTS, LEAST_ASKED = 0.4, 16, 1 / 3
-"""The share of the time that is left for a search on single neurons, the cuts for each end that it has to be enough for, and
-the share of the open neurons that have to get that many: in convolutions of thousands of open neurons it gains nothing."""
+REFINING, CUTS, LEAST_SETTLED = (0.1, 0.5), 7, 0.05
+"""The shares of the time that is left for searches on single neurons, the cuts for each end that the last one has to be enough
+for, and the share of the open neurons that one has to settle for another: in wide convolutions it gains nothing."""
 
 AGE, RENEWING = 3, 0.1
 """Splits after which a leaf's intervals are old, and the share of the time that is left for new ones of a batch."""
@@ -68,12 +68,15 @@ class NeuronSplitting:
     cuts.
     """
 
+    refining: tuple[float, ...] = REFINING
+
     def __init__(self, task: Task, intervals: Mapping[str, Interval] | None = None, cuts: bool = False) -> None:
         self.task, self.intervals = task, intervals
         self.cuts: Cuts | None = None
         self.learning, self.batches = cuts, 0
-        self.leaves, self.before, self.exhausted, self.aside = 0, 0, 0, 0.0
-        self.refining, self.renewing, self.waiting, self.pause = True, False, 0, 1
+        self.leaves, self.before, self.exhausted = 0, 0, 0
+        self.shares, self.aside = list(self.refining), 0.0
+        self.renewing, self.waiting, self.pause = False, 0, 1
         self.wide: tuple[Leaves, Evaluation] | None = None
         self.sites: list[Site] = []
         self.stack: list[tuple[Leaves, Evaluation]] | None = None
@@ -147,23 +150,26 @@ class NeuronSplitting:
         return found
 
     def _again(self, stack: list[tuple[Leaves, Evaluation]]) -> Answer | None:
-        """Start again with narrower intervals for the groups that are open: first of the whole region, then of each group."""
+        """Start again with narrower intervals for the groups that are open: those of the whole region in turns with the search,
+        then those of each group."""
+        groups = torch.cat([x.group for x, _ in stack]).unique()
+        if len(self.shares) == len(self.refining) and self.open * 2 * CUTS > self._affordable(self.refining[-1]):
+            self.shares.clear()
+        if self.shares:
+            before, answer = self.open, self._started(self._refined(self.clock.part(self.shares.pop(0))), groups)
+            if self.open > (1 - LEAST_SETTLED) * before:
+                self.shares.clear()
+            return answer
         assert self.wide is not None
         (leaves, seen), self.wide = self.wide, None
-        groups = torch.cat([x.group for x, _ in stack]).unique()
         open_ = torch.isin(leaves.group, groups).nonzero().flatten()
-        leaves, seen = leaves[open_], seen[open_]
-        refining, self.refining = self.refining, False
-        most = int(self._affordable(REFINING) / (2 * CUTS))
-        if refining and most > LEAST_ASKED * self.open:
-            return self._started(self._refined(self._worst(leaves, seen, most), self.clock.part(REFINING)), groups)
         if len(open_) * 2 * self.open * COST > self._affordable(NARROWING):
             return None
         self.renewing = True
-        found = self._narrowed(self._anew(leaves), seen)
+        found = self._narrowed(self._anew(leaves[open_]), seen[open_])
         if isinstance(found, Answer):
             return found
-        stack[:] = [found] if len(found[0]) else []
+        self.stack = [found] if len(found[0]) else []
         self.roots = Leaves.joined([self.roots[(~torch.isin(self.roots.group, found[0].group)).nonzero().flatten()], found[0]])
         return None
 
@@ -171,16 +177,12 @@ class NeuronSplitting:
         """Leaves that can be bounded in this share of the time that is left."""
         return share * self.clock.left * (self.leaves - self.before) / (self.clock.spent - self.aside)
 
-    def _worst(self, leaves: Leaves, seen: Evaluation, most: int) -> dict[str, Tensor]:
-        """The neurons at which these leaves lose most, about so many: by node, their flat places."""
-        lost = losses(self.sites, leaves, seen)[0].clamp(min=0).sum(0)
-        least = lost.sort(descending=True).values[min(most, len(lost) - 1)]
-        parts = lost.split([len(s.places) for s in self.sites])
-        return {s.node.name: s.places[(own > 0) & (own >= least)] for s, own in zip(self.sites, parts, strict=True)}
-
-    def _refined(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
-        """The intervals of the whole region, narrower at the neurons that are asked for."""
-        return Refinement(self.task.graph, self.task.region, self.known, lines_of).run(asked, clock)
+    def _refined(self, clock: Clock) -> dict[str, Interval]:
+        """The intervals of the whole region, narrower."""
+        found = Refinement(self.task.graph, self.task.region, self.known, lines_of).run(clock)
+        graph, found = without_zeros(self.task.graph, found)
+        self.task = replace(self.task, graph=graph)
+        return found
 
     def _narrowed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
         """The leaves with the intervals of where they violate the property, as long as that pays."""
@@ -199,10 +201,16 @@ class NeuronSplitting:
         return self._planed(leaves, seen)
 
     def _search(self) -> Answer:
-        first = self.clock.part(FIRST)
+        turn = self.clock.part(FIRST)
         while self.stack and not self.clock.over:
-            again = first.over and self.wide is not None
-            if (answer := self._again(self.stack) if again else self._step(self.stack)) is not None:
+            if not (turn.over and self.wide is not None):
+                answer = self._step(self.stack)
+            else:
+                aside, began = self.aside, self.clock.spent
+                answer = self._again(self.stack)
+                self.aside = aside + self.clock.spent - began
+                turn = self.clock.part(BETWEEN) if self.shares else turn
+            if answer is not None:
                 return answer
         if self.stack:
             return self._unfinished(self.stack)
@@ -360,18 +368,6 @@ class NeuronSplitting:
 def tight_pass(task: Task) -> LinearPass:
     """Intervals with optimised slopes for every neuron that is not settled."""
     return AlphaPass(crown_pass(task), AlphaMethod()).run()
-
-
-def without_zeros(graph: Graph, intervals: Mapping[str, Interval]) -> tuple[Graph, dict[str, Interval]]:
-    """The network and its intervals without the units that are zero all over the region."""
-    bends = [n.name for n in graph.varying if isinstance(n.operation, Nonlinear) and n.name in intervals]
-    zero = {n: ((intervals[n].lower == 0) & (intervals[n].upper == 0)).all(0).flatten() for n in bends}
-    small, kept = without_units(graph, zero)
-    return small, {
-        n: i if (k := kept.get(n)) is None else Interval(i.lower[:, k], i.upper[:, k])
-        for n, i in intervals.items()
-        if n in small.node
-    }
 
 
 def lines_of(graph: Graph, intervals: Mapping[str, Interval], constants: Mapping[str, Tensor]) -> dict[str, Relaxation]:

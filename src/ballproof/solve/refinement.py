@@ -13,18 +13,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ballproof.bounds.interval import step
 from ballproof.graph import Graph
+from ballproof.graph.prune import without_zeros
 from ballproof.operations.base import unit_rows
 from ballproof.problems import Region
-from ballproof.solve.branching import children, chosen
+from ballproof.solve.branching import children, chosen, losses
 from ballproof.solve.clock import Clock
 from ballproof.solve.leaf_bounds import SLACK, Evaluation, LeafBounds
 from ballproof.solve.leaves import Leaves, Site, cut_ends, root, sites_of
 from ballproof.solve.marks import Mark, joints_of
 from ballproof.values import Interval, Relaxation
 
-ROUNDS = 64
-"""Cuts for each end at most."""
+PARTS, NUMBERS = 1024, 2**26
+"""Parts of the region for each end at most, and numbers that those of all ends of a layer may hold."""
+
+SHARE = 8
+"""Of the parts of an end the worst one in so many is cut at once."""
 
 STEPS_ROOT, STEPS_LEAF = 20, 6
 CANDIDATES = 2
@@ -38,44 +43,52 @@ Lines = Callable[[Graph, Mapping[str, Interval], Mapping[str, Tensor]], dict[str
 class Refinement:
     """A search on single neurons of a network, from these intervals. lines: of a graph on intervals, by nonlinear node."""
 
+    parts = PARTS
+
     def __init__(self, graph: Graph, region: Region, intervals: Mapping[str, Interval], lines: Lines) -> None:
         self.graph, self.region, self.intervals, self.lines = graph, region, dict(intervals), lines
         self.constants = {k: v.detach() for k, v in graph.constants().items()}
 
-    def run(self, asked: Mapping[str, Tensor], clock: Clock) -> dict[str, Interval]:
+    def run(self, clock: Clock) -> dict[str, Interval]:
         """Intervals that are nowhere wider than the given ones, as narrow as there is time for. Sound for the whole region.
 
-        asked: by nonlinear node, the flat places of the neurons that are worth a search.
+        Every open neuron is asked for: one layer left wide makes all later ones wide.
         """
         sites = sites_of(self.graph, self.intervals, self.constants)
         for number, site in enumerate(sites):
-            if (own := self._open(site, asked[site.node.name])) is not None:
+            if (own := self._open(site)) is not None:
                 self.intervals[site.argument] = self._searched(own, clock.part(1 / (len(sites) - number)))
+                self.intervals[site.node.name] = step(self.graph, site.node, self.intervals, self.constants)
         return self.intervals
 
-    def _open(self, site: Site, asked: Tensor) -> Site | None:
+    def _open(self, site: Site) -> Site | None:
         """The neurons of the site that are searched for, if any."""
         if isinstance(site.operation, Mark):
             return None
-        known = at(self.intervals[site.argument], site.places)
-        open_ = site.operation.unsettled(known, *site.constants)[0] & torch.isin(site.places, asked)
+        open_ = site.operation.unsettled(at(self.intervals[site.argument], site.places), *site.constants)[0]
         return site.take(open_) if bool(open_.any()) else None
 
     def _searched(self, site: Site, clock: Clock) -> Interval:
         """The interval of the site's argument, with new ends of its neurons."""
-        known, graph = self.intervals[site.argument], self.graph.until(site.argument)
-        cut = sites_of(graph, self.intervals, self.constants)
+        known = self.intervals[site.argument]
+        graph, intervals = self._before(site)
+        constants = {k: v.detach() for k, v in graph.constants().items()}
+        cut = sites_of(graph, intervals, constants)
         if not cut:
             return known
         unit = unit_rows(site.places, graph.output_shape, known.lower)
         rows = torch.cat([unit, -unit]).unsqueeze(1)
-        lines = self.lines(graph, self.intervals, self.constants)
-        joints = joints_of(graph, cut, self.intervals, self.constants)
+        lines = self.lines(graph, intervals, constants)
+        joints = joints_of(graph, cut, intervals, constants)
         zero = rows.new_zeros(len(rows), 1)
         bounds = LeafBounds(graph, self.region, cut, lines, rows, zero, quick=True, joints=joints)
-        ends = Ends(bounds, site, root(cut, self.intervals, torch.arange(len(rows)), zero), at(known, site.places))
+        ends = Ends(self.parts, bounds, site, root(cut, intervals, torch.arange(len(rows)), zero), at(known, site.places))
         ends.run(clock)
         return self._told(ends, known)
+
+    def _before(self, site: Site) -> tuple[Graph, dict[str, Interval]]:
+        """The network up to the site's argument, and its intervals; without units that are zero, as no proof is written."""
+        return without_zeros(self.graph.until(site.argument), self.intervals)
 
     def _told(self, ends: Ends, known: Interval) -> Interval:
         """What holds of the argument after a search; one that writes its proof takes what a checker makes of it."""
@@ -103,8 +116,9 @@ class Ends:
     place, and the numbers of both halves.
     """
 
-    def __init__(self, bounds: LeafBounds, site: Site, leaves: Leaves, known: Interval) -> None:
+    def __init__(self, parts: int, bounds: LeafBounds, site: Site, leaves: Leaves, known: Interval) -> None:
         self.bounds, self.site, self.known, self.whole = bounds, site, known, leaves[:1]
+        self.most = min(parts * len(leaves), NUMBERS // sum(5 * low.shape[1] for low in leaves.low))
         start = torch.cat([known.lower, -known.upper])
         self.leaves, self.count = replace(leaves, bound=start, cell=leaves.group), len(leaves)
         self.cells: dict[int, tuple[int, float, int, int]] = {}
@@ -112,13 +126,11 @@ class Ends:
         self.room = max(8, min(TOGETHER, WORK // size))
 
     def run(self, clock: Clock) -> None:
-        """Cuts the worst part of each end of neurons that are not settled, as long as there is time."""
+        """Cuts the worst parts of each end of neurons that are not settled, as long as there is time."""
         parts = [self._bounded(self.leaves[some], STEPS_ROOT) for some in torch.arange(len(self.leaves)).split(self.room)]
         self.leaves, self.seen = Leaves.joined([p[0] for p in parts]), Evaluation.joined([p[1] for p in parts])
-        for _ in range(ROUNDS):
-            worst = self._worst()
-            if clock.over or not len(worst) or not self._cut(worst):
-                break
+        while len(self.leaves) < self.most and not clock.over and self._cut(self._worst(), clock):
+            pass
 
     def proven(self) -> tuple[Tensor, Tensor]:
         """The ends of the neurons, `(neurons,)` each, wider than found by what rounding may cost sums of that size."""
@@ -128,21 +140,24 @@ class Ends:
         return low - slack, slack - high
 
     def _worst(self) -> Tensor:
-        """The leaf of least value of each end, for neurons that are not settled."""
+        """An eighth of the leaves of each end, those of least value, for neurons not settled and if the worst can be cut."""
         low, high = self.proven()
         open_ = self.site.operation.unsettled(Interval(torch.minimum(low, high), high), *self.site.constants)[0].repeat(2)
-        order = self.leaves.bound.argsort(descending=True)
-        worst = torch.zeros_like(open_, dtype=torch.long)
-        worst[self.leaves.group[order]] = order
-        return worst[open_.nonzero().flatten()]
+        order = self.leaves.bound.argsort()
+        order = order[self.leaves.group[order].argsort(stable=True)]
+        group, counts = self.leaves.group[order], self.leaves.group.bincount(minlength=len(open_))
+        rank = torch.arange(len(order)) - (counts.cumsum(0) - counts)[group]
+        first = order[rank == 0]
+        open_ &= (losses(self.bounds.sites, self.leaves[first], self.seen[first])[0] > 0).any(1)
+        return order[(rank * SHARE < counts[group]) & open_[group]]
 
-    def _cut(self, worst: Tensor) -> bool:
-        """These leaves in two each; whether any could be."""
+    def _cut(self, worst: Tensor, clock: Clock) -> bool:
+        """These leaves in two each, as many as there is time for; whether any could be."""
         gone, made, seen = [], [], []
         for some in worst.split(self.room // 2):
             leaves = self.leaves[some]
             left, _, choice, points = chosen(self.bounds, leaves, self.seen[some], CANDIDATES)
-            if len(left):
+            if len(left) and not clock.over:
                 gone.append(some[left])
                 pairs, found = self._bounded(self._halves(leaves[left], choice, points), STEPS_LEAF)
                 made.append(pairs)
