@@ -10,6 +10,7 @@ from torch import nn
 
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.methods import METHODS, LinearMethod
+from ballproof.bounds.race import Race
 from ballproof.bounds.skeleton import Foot, Form, Skeleton, Skeletons
 from ballproof.networks import as_graph
 from ballproof.problems import L2, Box, Linf, Region
@@ -111,5 +112,24 @@ def test_a_small_budget_takes_the_dense_walk() -> None:
     region = Linf(torch.rand(3, 1, 8, 8).double(), 0.02)
     state = passed(NETS["deep"]().double(), region)
     deep = state.graph.output
-    assert state.skeletons.of(deep) is not None
-    assert Skeletons(state.graph, state.constants, state.relaxations, state.intervals, limit=100).of(deep) is None
+    with torch.no_grad():
+        assert state.skeletons.of(deep) is not None
+        few = Skeletons(state.graph, state.constants, state.relaxations, state.intervals, boxed=True, limit=100)
+        assert few.of(deep) is None
+
+
+def test_a_query_that_fills_up_proves_nothing() -> None:
+    """The products of the first layer stop at the last query that is wanted; the ends of the others stay as they were."""
+    torch.manual_seed(0)
+    state = passed(NETS["deep"]().double(), Linf(torch.rand(3, 1, 8, 8).double(), 0.02))
+    with torch.no_grad():
+        bones = state.skeletons.of(state.graph.output)
+        assert bones is not None
+        index, wanted = torch.arange(5).expand(3, -1), torch.ones(3, 5, dtype=torch.bool)
+        wide = Interval(torch.full((3, 5), -1e3).double(), torch.full((3, 5), 1e3).double())
+        finish = lambda rows, rest: state.backward.resumed(bones.head, rows, rest)  # noqa: E731
+        whole = bones.ask(index, Race(wide, torch.ones(3, 5).double(), None, wanted), finish)
+        wanted[1, 2:] = False
+        found = bones.ask(index, Race(wide, torch.ones(3, 5).double(), None, wanted), finish)
+    assert bool((whole.lower > -100).all()) and bool((found.lower[1, 2:] == -1e3).all())
+    assert torch.allclose(found.lower[wanted], whole.lower[wanted], atol=1e-12)

@@ -54,8 +54,9 @@ class LinearPass:
     def __post_init__(self) -> None:
         self.constants = self.graph.constants()
         self.backward = Backward(self.graph, self.region, self.constants, self.relaxations)
-        self.skeletons = Skeletons(self.graph, self.constants, self.relaxations, self.intervals, self.budget.bytes // SKELETONS)
-        self.exact = exact_on_boxes(self.graph) if self.region.norm in ("linf", "box") else {self.graph.input}
+        boxed, numbers = self.region.norm in ("linf", "box"), self.budget.bytes // SKELETONS
+        self.skeletons = Skeletons(self.graph, self.constants, self.relaxations, self.intervals, boxed, numbers)
+        self.exact = exact_on_boxes(self.graph) if boxed else {self.graph.input}
         self.intervals[self.graph.input] = self.region.box()
         self.settled = {self.graph.input}
         self._sights: dict[str, Sight | None] = {}
@@ -136,11 +137,12 @@ class LinearPass:
             part = self._side_by_windows(seen, mask, known, sign, asks)
             return Interval(known.lower.masked_scatter(mask, part.lower), known.upper.masked_scatter(mask, part.upper))
         index, bones = self._asked(mask), None if torch.is_grad_enabled() else self.skeletons.of(name)
+        wanted = rowwise(mask)
 
         def ask(part: Tensor) -> Interval:
             whole = part.expand(len(mask), -1)
             ends = Interval(rowwise(known.lower).gather(1, whole), rowwise(known.upper).gather(1, whole))
-            race = Race(ends, rowwise(sign).gather(1, whole), asks)
+            race = Race(ends, rowwise(sign).gather(1, whole), asks, wanted.gather(1, whole))
             walk = self.backward
             if bones is not None:
                 return bones.ask(whole, race, lambda rows, rest: walk.resumed(bones.head, rows, rest))

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from ballproof.bounds.backward import Lines, rowwise
 from ballproof.bounds.race import Race
+from ballproof.bounds.ragged import add_products, products, reach
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
 from ballproof.operations.linear import Linear
+from ballproof.operations.reshape import Reshape
 from ballproof.problems.region import row_products
 from ballproof.values import Interval, Relaxation
 
@@ -52,10 +54,14 @@ class Form:
 
 @dataclass(frozen=True)
 class Bends:
-    """The bent units of a layer: their forms and the lines through which a cotangent passes, `(batch, 1, unit)` each."""
+    """The bent units of a layer: their forms and the lines through which a cotangent passes, `(batch, 1, unit)` each.
+
+    counts: how many units each example has; the others fill up, with lines of zeros.
+    """
 
     form: Form
     lines: Lines
+    counts: list[int]
 
     def through(self, cotangent: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients `(batch, query, unit)` behind the nonlinearity as those before it, and the constant that this adds."""
@@ -107,7 +113,7 @@ class Foot:
         Rounding of the square is covered: it is at most (count of terms) eps (|c| · norms)^2 by Cauchy and Schwarz once more.
         """
         square = (cotangent @ self.gram).mul_(cotangent).sum(2)
-        size = row_products(cotangent.abs(), self.norms)
+        size: Tensor = torch.linalg.vector_norm(cotangent, dim=2) * torch.linalg.vector_norm(self.norms, dim=1, keepdim=True)
         share = 4 * self.terms * torch.finfo(square.dtype).eps
         reach = (square.clamp(min=0) + share * size.square()).sqrt() * self.total.sqrt()
         return row_products(cotangent, self.middle) - reach
@@ -125,6 +131,8 @@ class Skeleton:
     dense: int = 0
     """Multiplications of one query in the dense walk."""
     foot: Foot | None = None
+    radius: Tensor | None = None
+    """Of the head, `(batch, width)`, where it is the input, in a box, or the input in another shape."""
 
     @property
     def numbers(self) -> int:
@@ -145,7 +153,21 @@ class Skeleton:
         left = None if race.operation is None else race.after(self.foot.lower(coefficients) + constant)
         if left is not None:
             coefficients, constant = Form(coefficients, constant).at(left).parts
-        return race.finished(finish(coefficients @ self.bends[0].form.rows, constant))
+        return race.finished(self._finished(coefficients, constant, race.wanted, finish))
+
+    def _finished(
+        self, coefficients: Tensor, constant: Tensor, wanted: Tensor, finish: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """The lower values of coefficients on the first layer's units; minus infinity behind the last one that is wanted."""
+        assert self.foot is not None
+        counts, first = reach(wanted), self.bends[0]
+        rows = products(coefficients, first.form.rows, counts, first.counts)
+        if self.radius is None:
+            values = finish(rows, constant)
+        else:
+            values = constant + row_products(coefficients, self.foot.middle) - row_products(rows.abs_(), self.radius)
+        place = torch.arange(wanted.shape[1], device=rows.device)
+        return values.masked_fill(place >= torch.tensor(counts, device=rows.device).unsqueeze(1), -torch.inf)
 
     def _at_first(self, index: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
         """`sign` times the units as coefficients on the rows of the first layer's units, and a constant; for lower values."""
@@ -154,7 +176,8 @@ class Skeleton:
         for bends in reversed(self.bends[1:]):
             before = coefficients.shape[2] - bends.form.rows.shape[1]
             pulled, extra = bends.through(coefficients[:, :, before:])
-            coefficients, constant = torch.baddbmm(coefficients[:, :, :before], pulled, bends.form.rows), constant + extra
+            coefficients, constant = coefficients[:, :, :before], constant + extra
+            add_products(coefficients, pulled, bends.form.rows, bends.counts)
         pulled, extra = self.bends[0].through(coefficients)
         return pulled, constant + extra
 
@@ -164,16 +187,17 @@ class Skeleton:
         box: proven ends of the head, `(batch, *head)`.
         """
         bent, straight = _kinds(lines, first=not self.bends)
-        bends = Bends(self.form.at(bent.index), bent.of(lines))
+        bends = Bends(self.form.at(bent.index), bent.of(lines), reach(bent.real))
         columns = weight.T.contiguous()
-        rows, constant = columns[bent.index].transpose(1, 2), bias.expand(len(bent.index), -1)
+        rows, constant = columns[bent.index].transpose(1, 2).contiguous(), bias.expand(len(bent.index), -1)
         if self.bends:
             slope, on = straight.of(lines).slope.transpose(1, 2), self.form.at(straight.index)
             passed = columns[straight.index].transpose(1, 2)
-            rows = torch.cat([passed @ (on.rows * slope), rows], 2)
+            rows = _beside(passed, on.rows * slope, rows)
             constant = constant + (passed @ (on.constant.unsqueeze(2) * slope)).squeeze(2)
         foot = Foot.at(self.form, bent.index, box) if self.foot is None else self.foot
-        return Skeleton(self.head, Form(rows, constant), (*self.bends, bends), weight.numel(), self.dense + self.own, foot)
+        grown = Form(rows, constant), (*self.bends, bends), weight.numel(), self.dense + self.own
+        return Skeleton(self.head, *grown, foot, self.radius)
 
 
 @dataclass(frozen=True)
@@ -194,7 +218,16 @@ class _Units:
         pick = lambda t: None if t is None else (rowwise(t).gather(1, self.index) * self.real).unsqueeze(1)  # noqa: E731
         slope = pick(lines.slope)
         assert slope is not None
-        return Lines(slope, pick(lines.above), pick(lines.over), pick(lines.under))
+        return Lines(slope, pick(lines.above), pick(lines.over), pick(lines.under), pick(lines.gap))
+
+
+def _beside(left: Tensor, right: Tensor, more: Tensor) -> Tensor:
+    """`left @ right`, with the columns of `more` behind."""
+    width = right.shape[2]
+    found = more.new_empty(*more.shape[:2], width + more.shape[2])
+    torch.bmm(left, right, out=found[:, :, :width])
+    found[:, :, width:] = more
+    return found
 
 
 def _kinds(lines: Lines, first: bool) -> tuple[_Units, _Units]:
@@ -216,11 +249,12 @@ class Skeletons:
         constants: Mapping[str, Tensor],
         relaxations: Mapping[str, Relaxation],
         intervals: Mapping[str, Interval],
+        boxed: bool,
         limit: int,
     ) -> None:
-        """limit: numbers that one may hold."""
+        """boxed: whether the region is a box; limit: numbers that one may hold."""
         self.graph, self.constants, self.relaxations = graph, constants, relaxations
-        self.intervals, self.limit = intervals, limit
+        self.intervals, self.boxed, self.limit = intervals, boxed, limit
         self._known: dict[str, Skeleton | None] = {}
 
     def of(self, name: str) -> Skeleton | None:
@@ -237,7 +271,8 @@ class Skeletons:
         shift = bias[0] if bias else weight.new_zeros(len(weight))
         bend = self.graph.node[node.inputs[0]]
         if not self._bends(bend):
-            return Skeleton(bend.name, Form(weight.unsqueeze(0), shift.unsqueeze(0)), (), weight.numel())
+            radius = rowwise(self.intervals[bend.name].radius) if self.boxed and self._is_input(bend) else None
+            return Skeleton(bend.name, Form(weight.unsqueeze(0), shift.unsqueeze(0)), (), weight.numel(), radius=radius)
         before = self.graph.node[bend.inputs[0]]
         self.of(before.name)
         known = self._known[before.name]
@@ -248,6 +283,12 @@ class Skeletons:
             return None
         found = known.behind(Lines.of(self.relaxations[bend.name], bend), weight, shift, box)
         return found if found.numbers * len(found.form.rows) <= self.limit else None
+
+    def _is_input(self, node: Node) -> bool:
+        """The input itself, or the input in another shape."""
+        while isinstance(node.operation, Reshape):
+            node = self.graph.node[node.inputs[0]]
+        return node.name == self.graph.input
 
     def _bends(self, node: Node) -> bool:
         """A coordinatewise nonlinearity behind a fully connected layer."""
