@@ -61,7 +61,7 @@ def test_one_side_settles_what_both_would(kind: str, monkeypatch: pytest.MonkeyP
 
 def test_settled_queries_drop_and_keep_what_they_proved() -> None:
     known = interval((-1, 3), (-3, 1), (-2, 2), (-1, 1))
-    race = Race(known, torch.tensor([[1.0, -1, 1, -1]]).double(), Relu(), torch.ones(1, 4, dtype=torch.bool))
+    race = Race(known, torch.tensor([[1.0, -1, 1, -1]]).double(), Relu())
     left = race.after(torch.tensor([[0.5, 0.25, -1.0, -0.5]]).double())
     assert left is not None and sorted(left[0].tolist()) == [2, 3]
     found = race.finished(torch.tensor([[-0.75, 0.125] if left[0, 0] == 2 else [0.125, -0.75]]).double())
@@ -69,16 +69,8 @@ def test_settled_queries_drop_and_keep_what_they_proved() -> None:
     assert found.upper.tolist() == [[3.0, -0.25, 2.0, -0.125]]
 
 
-def test_what_only_fills_up_drops_though_it_is_open() -> None:
-    wanted = torch.tensor([[True, True, True, False]])
-    race = Race(interval((-1, 3), (-3, 1), (-2, 2), (-1, 1)), torch.ones(1, 4).double(), Relu(), wanted)
-    left = race.after(torch.tensor([[0.5, -0.25, -1.0, -0.5]]).double())
-    assert left is not None and sorted(left[0].tolist()) == [1, 2]
-    assert race.wanted.tolist() == [[True, True]]
-
-
 def test_all_stay_while_most_are_open() -> None:
-    race = Race(interval((-1, 3), (-3, 1)), torch.tensor([[1.0, -1]]).double(), Relu(), torch.ones(1, 2, dtype=torch.bool))
+    race = Race(interval((-1, 3), (-3, 1)), torch.tensor([[1.0, -1]]).double(), Relu())
     assert race.after(torch.tensor([[-0.5, -0.5]]).double()) is None
 
 

@@ -137,12 +137,11 @@ class LinearPass:
             part = self._side_by_windows(seen, mask, known, sign, asks)
             return Interval(known.lower.masked_scatter(mask, part.lower), known.upper.masked_scatter(mask, part.upper))
         index, bones = self._asked(mask), None if torch.is_grad_enabled() else self.skeletons.of(name)
-        wanted = rowwise(mask)
 
         def ask(part: Tensor) -> Interval:
             whole = part.expand(len(mask), -1)
             ends = Interval(rowwise(known.lower).gather(1, whole), rowwise(known.upper).gather(1, whole))
-            race = Race(ends, rowwise(sign).gather(1, whole), asks, wanted.gather(1, whole))
+            race = Race(ends, rowwise(sign).gather(1, whole), asks)
             walk = self.backward
             if bones is not None:
                 return bones.ask(whole, race, lambda rows, rest: walk.resumed(bones.head, rows, rest))

@@ -36,24 +36,23 @@ def with_side(known: Interval, sign: Tensor, value: Tensor, where: str) -> Inter
 class Race:
     """Proven ends of some coordinates of which one side is asked, and which of them still go on."""
 
-    def __init__(self, known: Interval, sign: Tensor, operation: Scalar | None, wanted: Tensor) -> None:
+    def __init__(self, known: Interval, sign: Tensor, operation: Scalar | None) -> None:
         """known: proven ends; sign: 1 where the lower one is asked, -1 where the upper one is; `(batch, query)` each.
 
         operation: what a settled coordinate is settled for; without it all go on to the end.
-        wanted: where a coordinate is asked for; the others fill up, and need not come to the end.
         """
-        self.operation, self.known, self.sign, self.wanted = operation, known, sign, wanted
+        self.operation, self.known, self.sign = operation, known, sign
         self.running = torch.arange(sign.shape[1], device=sign.device).expand(len(sign), -1)
 
     def after(self, value: Tensor) -> Tensor | None:
         """Take lower values of the running queries in; which of those to keep, `(batch, query)`, or None for all."""
         assert self.operation is not None
-        open_ = self.operation.unsettled(self._take(value))[0] & self.wanted
+        open_ = self.operation.unsettled(self._take(value))[0]
         count = int(open_.sum(1).max())
         if count > WORTH * open_.shape[1]:
             return None
         left = open_.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
-        self.running, self.wanted = self.running.gather(1, left), open_.gather(1, left)
+        self.running = self.running.gather(1, left)
         return left
 
     def finished(self, value: Tensor) -> Interval:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import Lines, rowwise
+from ballproof.bounds.backward import Lines, on_box, rowwise
+from ballproof.bounds.interval import step
 from ballproof.bounds.race import Race
-from ballproof.bounds.ragged import add_products, products, reach
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
 from ballproof.operations.linear import Linear
@@ -54,14 +54,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Bends:
-    """The bent units of a layer: their forms and the lines through which a cotangent passes, `(batch, 1, unit)` each.
-
-    counts: how many units each example has; the others fill up, with lines of zeros.
-    """
+    """The bent units of a layer: their forms, the lines through which a cotangent passes, `(batch, 1, unit)` each, and the
+    proven ends of their values behind the nonlinearity, `(batch, unit)`."""
 
     form: Form
     lines: Lines
-    counts: list[int]
+    values: Interval
 
     def through(self, cotangent: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients `(batch, query, unit)` behind the nonlinearity as those before it, and the constant that this adds."""
@@ -77,7 +75,8 @@ class Foot:
     With the argument in `center +- radius` and v the coefficients on it, radius · |v| <= sqrt(sum radius) sqrt(radius · v^2).
     `gram` are the products of the layer's rows weighted with the radius, `(batch, unit, unit)`, `norms` the roots of its
     diagonal, `middle` the rows at the center, `(batch, unit)`, `total` the sum of the radius, `(batch, 1)`;
-    `terms` how many numbers are added up in a square at most.
+    `terms` how many numbers are added up in a square at most. `spread (batch or 1, 1)`: no square is larger than that
+    times the sum of (c norms)^2, rounding included.
     """
 
     gram: Tensor
@@ -85,13 +84,16 @@ class Foot:
     middle: Tensor
     total: Tensor
     terms: int
+    spread: Tensor
 
     @staticmethod
     def of(rows: Tensor, box: Interval) -> Foot:
         center, radius = rowwise(box.center).unsqueeze(2), rowwise(box.radius)
         gram = (rows * radius.unsqueeze(1)) @ rows.transpose(1, 2)
         norms = gram.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
-        return Foot(gram, norms, (rows @ center).squeeze(2), radius.sum(1, keepdim=True), sum(rows.shape[1:]))
+        terms = sum(rows.shape[1:])
+        middle, total = (rows @ center).squeeze(2), radius.sum(1, keepdim=True)
+        return Foot(gram, norms, middle, total, terms, _spread(gram, norms, terms))
 
     @staticmethod
     def at(form: Form, index: Tensor, box: Interval) -> Foot:
@@ -105,7 +107,12 @@ class Foot:
         gram = own.gram[0].index_select(0, index.flatten()).reshape(*index.shape, units)
         gram = gram.gather(2, index.unsqueeze(1).expand(-1, index.shape[1], -1))
         middle = (rowwise(box.center) @ form.rows[0].T).gather(1, index)
-        return Foot(gram, own.norms[0][index], middle, own.total, own.terms)
+        return Foot(gram, own.norms[0][index], middle, own.total, own.terms, own.spread)
+
+    def glance(self, cotangent: Tensor) -> Tensor:
+        """What `lower` gives, or less, without the products of the rows."""
+        size: Tensor = torch.linalg.vector_norm(cotangent * self.norms.unsqueeze(1), dim=2)
+        return row_products(cotangent, self.middle) - size * (self.spread * self.total).sqrt()
 
     def lower(self, cotangent: Tensor) -> Tensor:
         """Proven lower values of the coefficients `(batch, query, unit)` on the layer's units without their constants.
@@ -117,6 +124,18 @@ class Foot:
         share = 4 * self.terms * torch.finfo(square.dtype).eps
         reach = (square.clamp(min=0) + share * size.square()).sqrt() * self.total.sqrt()
         return row_products(cotangent, self.middle) - reach
+
+
+def _spread(gram: Tensor, norms: Tensor, terms: int) -> Tensor:
+    """An upper bound of the largest eigenvalue of the products of rows of length 1, `(batch, 1)`.
+
+    They are 1 + E with zeros on E's diagonal, and |E|^2 = |E E| is at most the largest sum of a row of |E E|.
+    """
+    scale, share = norms.reciprocal().nan_to_num(posinf=0.0), 4 * terms * torch.finfo(norms.dtype).eps
+    rest = gram * scale.unsqueeze(1) * scale.unsqueeze(2)
+    rest.diagonal(dim1=1, dim2=2).zero_()
+    largest, square = (m.abs().sum(2).amax(1, keepdim=True) for m in (rest, rest @ rest))
+    return (1 + share) * (1 + (square + share * largest.square()).sqrt()) + share * gram.shape[1]
 
 
 @dataclass(frozen=True)
@@ -149,45 +168,48 @@ class Skeleton:
         finish: the lower values of coefficients `(batch, query, width)` at the head plus a constant `(batch, query)`.
         """
         assert self.foot is not None
-        coefficients, constant = self._at_first(index, race.sign)
-        left = None if race.operation is None else race.after(self.foot.lower(coefficients) + constant)
-        if left is not None:
-            coefficients, constant = Form(coefficients, constant).at(left).parts
-        return race.finished(self._finished(coefficients, constant, race.wanted, finish))
-
-    def _finished(
-        self, coefficients: Tensor, constant: Tensor, wanted: Tensor, finish: Callable[[Tensor, Tensor], Tensor]
-    ) -> Tensor:
-        """The lower values of coefficients on the first layer's units; minus infinity behind the last one that is wanted."""
-        assert self.foot is not None
-        counts, first = reach(wanted), self.bends[0]
-        rows = products(coefficients, first.form.rows, counts, first.counts)
-        if self.radius is None:
-            values = finish(rows, constant)
-        else:
-            values = constant + row_products(coefficients, self.foot.middle) - row_products(rows.abs_(), self.radius)
-        place = torch.arange(wanted.shape[1], device=rows.device)
-        return values.masked_fill(place >= torch.tensor(counts, device=rows.device).unsqueeze(1), -torch.inf)
-
-    def _at_first(self, index: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
-        """`sign` times the units as coefficients on the rows of the first layer's units, and a constant; for lower values."""
         coefficients, constant = self.form.at(index).parts
-        coefficients, constant = coefficients.mul_(sign.unsqueeze(2)), constant * sign
+        coefficients, constant = coefficients.mul_(race.sign.unsqueeze(2)), constant * race.sign
+        if race.operation is not None:
+            coefficients, constant = _left(race.after(self._glance(coefficients, constant)), coefficients, constant)
+        coefficients, constant = self._at_first(coefficients, constant)
+        if race.operation is not None:
+            left = race.after(self.foot.lower(coefficients) + constant)
+            coefficients, constant = _left(left, coefficients, constant)
+        rows = coefficients @ self.bends[0].form.rows
+        if self.radius is None:
+            return race.finished(finish(rows, constant))
+        middle = constant + row_products(coefficients, self.foot.middle)
+        return race.finished(middle - row_products(rows.abs_(), self.radius))
+
+    def _glance(self, coefficients: Tensor, constant: Tensor) -> Tensor:
+        """Lower values of what `_at_first` takes, without a product of matrices: bent units anywhere on their intervals."""
+        assert self.foot is not None
+        first, *later = self.bends
+        width = first.form.rows.shape[1]
+        pulled, extra = first.through(coefficients[:, :, :width])
+        found = self.foot.glance(pulled) + (constant + extra)
+        if not later:
+            return found
+        box = Interval(*(torch.cat([getattr(b.values, end) for b in later], 1) for end in ("lower", "upper")))
+        return on_box(coefficients[:, :, width:], box, found)
+
+    def _at_first(self, coefficients: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries of the base as coefficients on the rows of the first layer's units, and a constant; for lower values."""
         for bends in reversed(self.bends[1:]):
             before = coefficients.shape[2] - bends.form.rows.shape[1]
             pulled, extra = bends.through(coefficients[:, :, before:])
-            coefficients, constant = coefficients[:, :, :before], constant + extra
-            add_products(coefficients, pulled, bends.form.rows, bends.counts)
+            coefficients, constant = torch.baddbmm(coefficients[:, :, :before], pulled, bends.form.rows), constant + extra
         pulled, extra = self.bends[0].through(coefficients)
         return pulled, constant + extra
 
-    def behind(self, lines: Lines, weight: Tensor, bias: Tensor, box: Interval) -> Skeleton:
+    def behind(self, lines: Lines, values: Interval, weight: Tensor, bias: Tensor, box: Interval) -> Skeleton:
         """The same with one more layer: a nonlinearity with these lines, then `weight (out, unit)` and `bias (out,)`.
 
-        box: proven ends of the head, `(batch, *head)`.
+        values: proven ends of the nonlinearity, `(batch, unit)`. box: those of the head, `(batch, *head)`.
         """
         bent, straight = _kinds(lines, first=not self.bends)
-        bends = Bends(self.form.at(bent.index), bent.of(lines), reach(bent.real))
+        bends = Bends(self.form.at(bent.index), bent.of(lines), bent.within(values))
         columns = weight.T.contiguous()
         rows, constant = columns[bent.index].transpose(1, 2).contiguous(), bias.expand(len(bent.index), -1)
         if self.bends:
@@ -219,6 +241,15 @@ class _Units:
         slope = pick(lines.slope)
         assert slope is not None
         return Lines(slope, pick(lines.above), pick(lines.over), pick(lines.under), pick(lines.gap))
+
+    def within(self, values: Interval) -> Interval:
+        """Their intervals; those of the others are zero."""
+        return Interval(*(end.gather(1, self.index) * self.real for end in (values.lower, values.upper)))
+
+
+def _left(left: Tensor | None, coefficients: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
+    """The queries that go on."""
+    return (coefficients, constant) if left is None else Form(coefficients, constant).at(left).parts
 
 
 def _beside(left: Tensor, right: Tensor, more: Tensor) -> Tensor:
@@ -281,7 +312,8 @@ class Skeletons:
         box = self.intervals[known.head]
         if not bool(torch.isfinite(box.radius).all()):
             return None
-        found = known.behind(Lines.of(self.relaxations[bend.name], bend), weight, shift, box)
+        values = step(self.graph, bend, self.intervals, self.constants)
+        found = known.behind(Lines.of(self.relaxations[bend.name], bend), values, weight, shift, box)
         return found if found.numbers * len(found.form.rows) <= self.limit else None
 
     def _is_input(self, node: Node) -> bool:
