@@ -215,6 +215,43 @@ def test_all_faces_take_it(build: Callable[[], nn.Module]) -> None:
     assert not bp.robust_loss(kept, region.center, y, eps=EPS).requires_grad
 
 
+def skipping() -> nn.Module:
+    """The input is used twice, so no layer is alone with it."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.last = nn.Linear(48, 48), nn.Linear(48, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            flat = x.flatten(1)
+            return self.last(torch.relu(self.b(torch.relu(self.a(flat)) + flat)))  # type: ignore[no-any-return]
+
+    return Twice()
+
+
+BALLS: dict[str, Callable[[Tensor], bp.Linf]] = {
+    "one radius": lambda x: bp.Linf(x, EPS),
+    "a radius for each example": lambda x: bp.Linf(x, torch.tensor([0.0, 0.01, 0.02, 0.1, 1.0]).to(x)),
+    "a radius for each pixel": lambda x: bp.Linf(x, EPS * torch.rand(1, 2, 6, 4).to(x)),
+    "cut": lambda x: bp.Linf(x, 0.3, clip=(0, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", list(BALLS))
+@pytest.mark.parametrize("build", [dense, conv, skipping])
+def test_the_first_layer_on_balls_of_all_kinds(build: Callable[[], nn.Module], kind: str) -> None:
+    net, given, y = made(build)
+    region = BALLS[kind](given.center)
+    assert (bp.snapshot(net, region).entry is not None) == (build is dense)
+    torch.testing.assert_close(
+        bp.margins(bp.snapshot(net, region), region, y, "interval"),
+        bp.margins(net, region, y, "interval"),
+        rtol=1e-9,
+        atol=1e-9,
+    )
+
+
 def test_gradients_reach_the_inputs_through_intervals() -> None:
     net, region, _ = made(conv)
     kept, grads = bp.snapshot(net, region), []
@@ -223,6 +260,17 @@ def test_gradients_reach_the_inputs_through_intervals() -> None:
         bp.bound(one, bp.Linf(x, EPS), "interval").lower.sum().backward()
         grads.append(x.grad)
     torch.testing.assert_close(*grads)
+
+
+def test_gradients_reach_the_input_and_its_radius_through_margins() -> None:
+    net, region, y = made(dense)
+    kept, grads = bp.snapshot(net, region), []
+    for one in (kept, net):
+        x, eps = region.center.clone().requires_grad_(), torch.full((5,), EPS).double().requires_grad_()
+        bp.margins(one, bp.Linf(x, eps), y, "interval").sum().backward()
+        grads.append((x.grad, eps.grad))
+    for own, other in zip(*grads, strict=True):
+        torch.testing.assert_close(own, other)
 
 
 def test_an_error_of_the_domain_names_the_node() -> None:
@@ -234,6 +282,7 @@ def test_an_error_of_the_domain_names_the_node() -> None:
 
 def test_an_overflow_is_named() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    nn.init.constant_(net[1].weight, 2.0)  # type: ignore[arg-type]
     x = torch.full((1, 2), 3e38)
     with pytest.raises(DomainError, match="overflow"):
         bp.margins(bp.snapshot(net, x), bp.Linf(x, 1e37), torch.tensor([0]), "interval")

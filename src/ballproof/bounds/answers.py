@@ -92,7 +92,7 @@ def _linear_ends(graph: Graph, region: Region, method: LinearMethod, budget: Bud
 def _interval_lower(graph: Graph, region: Region, rows: Tensor, budget: Budget) -> Tensor:
     """The interval pass with the queries folded into the last layer where that is affine (elision)."""
     constants = graph.constants()
-    return elided(graph, region, rows, bends_pass(graph, region.box(), constants), constants)
+    return elided(graph, region, rows, bends_pass(graph, region, constants), constants)
 
 
 def _linear_lower(graph: Graph, region: Region, method: LinearMethod, rows: Tensor, budget: Budget) -> Tensor:

@@ -13,6 +13,7 @@ from ballproof.errors import DomainError
 from ballproof.graph import Graph, Node, Snapshot
 from ballproof.operations import Affine, Role
 from ballproof.operations.base import Argument
+from ballproof.problems import Linf, Region
 from ballproof.values import Interval
 
 
@@ -44,14 +45,14 @@ def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] |
     return known
 
 
-def bends_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor]) -> Mapping[str, Interval]:
+def bends_pass(graph: Graph, region: Region, constants: Mapping[str, Tensor]) -> Mapping[str, Interval]:
     """The interval pass up to the last nonlinear node, as far as queries meet it that are pulled back through affine nodes."""
     count = len(graph.varying)
     while count and isinstance(graph.varying[count - 1].operation, Affine):
         count -= 1
     if isinstance(graph, Snapshot):
-        return _prepared_pass(graph, box, count)
-    known = {graph.input: box}
+        return _entered(graph, region, count)
+    known = {graph.input: region.box()}
     for node in graph.varying[:count]:
         known[node.name] = step(graph, node, known, constants)
     return known
@@ -59,8 +60,19 @@ def bends_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor]) -> 
 
 def _prepared_pass(graph: Snapshot, box: Interval, count: int) -> Ends:
     """The first so many nodes, by rules with the weights built in."""
-    known = {graph.input: torch.stack([box.lower, box.upper])}
-    for step in graph.steps[:count]:
+    return _followed(graph, {graph.input: torch.stack([box.lower, box.upper])}, 0, count)
+
+
+def _entered(graph: Snapshot, region: Region, count: int) -> Ends:
+    """The same without the input and what only reshapes it, where the first layer knows what becomes of the radius."""
+    entry = graph.entry
+    if entry is None or entry.count > count or not (isinstance(region, Linf) and region.even):
+        return _prepared_pass(graph, region.box(), count)
+    return _followed(graph, {entry.node.name: entry.ends(region.center, region.reach)}, entry.count, count)
+
+
+def _followed(graph: Snapshot, known: dict[str, Tensor], done: int, count: int) -> Ends:
+    for step in graph.steps[done:count]:
         try:
             known[step.node.name] = step.rule(*[known[i] for i in step.varying])
         except DomainError as error:

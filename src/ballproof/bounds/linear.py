@@ -54,8 +54,9 @@ class LinearPass:
     def __post_init__(self) -> None:
         self.constants = self.graph.constants()
         self.backward = Backward(self.graph, self.region, self.constants, self.relaxations)
-        self.skeletons = Skeletons(self.graph, self.constants, self.relaxations, self.intervals, self.budget.bytes // SKELETONS)
-        self.exact = exact_on_boxes(self.graph) if self.region.norm in ("linf", "box") else {self.graph.input}
+        boxed, numbers = self.region.norm in ("linf", "box"), self.budget.bytes // SKELETONS
+        self.skeletons = Skeletons(self.graph, self.constants, self.relaxations, self.intervals, boxed, numbers)
+        self.exact = exact_on_boxes(self.graph) if boxed else {self.graph.input}
         self.intervals[self.graph.input] = self.region.box()
         self.settled = {self.graph.input}
         self._sights: dict[str, Sight | None] = {}

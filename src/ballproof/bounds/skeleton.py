@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ballproof.bounds.backward import Lines, rowwise
+from ballproof.bounds.backward import Lines, on_box, rowwise
+from ballproof.bounds.interval import step
 from ballproof.bounds.race import Race
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear
 from ballproof.operations.linear import Linear
+from ballproof.operations.reshape import Reshape
 from ballproof.problems.region import row_products
 from ballproof.values import Interval, Relaxation
 
@@ -52,10 +54,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Bends:
-    """The bent units of a layer: their forms and the lines through which a cotangent passes, `(batch, 1, unit)` each."""
+    """The bent units of a layer: their forms, the lines through which a cotangent passes, `(batch, 1, unit)` each, and the
+    proven ends of their values behind the nonlinearity, `(batch, unit)`."""
 
     form: Form
     lines: Lines
+    values: Interval
 
     def through(self, cotangent: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients `(batch, query, unit)` behind the nonlinearity as those before it, and the constant that this adds."""
@@ -71,7 +75,8 @@ class Foot:
     With the argument in `center +- radius` and v the coefficients on it, radius · |v| <= sqrt(sum radius) sqrt(radius · v^2).
     `gram` are the products of the layer's rows weighted with the radius, `(batch, unit, unit)`, `norms` the roots of its
     diagonal, `middle` the rows at the center, `(batch, unit)`, `total` the sum of the radius, `(batch, 1)`;
-    `terms` how many numbers are added up in a square at most.
+    `terms` how many numbers are added up in a square at most. `spread (batch or 1, 1)`: no square is larger than that
+    times the sum of (c norms)^2, rounding included.
     """
 
     gram: Tensor
@@ -79,13 +84,16 @@ class Foot:
     middle: Tensor
     total: Tensor
     terms: int
+    spread: Tensor
 
     @staticmethod
     def of(rows: Tensor, box: Interval) -> Foot:
         center, radius = rowwise(box.center).unsqueeze(2), rowwise(box.radius)
         gram = (rows * radius.unsqueeze(1)) @ rows.transpose(1, 2)
         norms = gram.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
-        return Foot(gram, norms, (rows @ center).squeeze(2), radius.sum(1, keepdim=True), sum(rows.shape[1:]))
+        terms = sum(rows.shape[1:])
+        middle, total = (rows @ center).squeeze(2), radius.sum(1, keepdim=True)
+        return Foot(gram, norms, middle, total, terms, _spread(gram, norms, terms))
 
     @staticmethod
     def at(form: Form, index: Tensor, box: Interval) -> Foot:
@@ -99,7 +107,12 @@ class Foot:
         gram = own.gram[0].index_select(0, index.flatten()).reshape(*index.shape, units)
         gram = gram.gather(2, index.unsqueeze(1).expand(-1, index.shape[1], -1))
         middle = (rowwise(box.center) @ form.rows[0].T).gather(1, index)
-        return Foot(gram, own.norms[0][index], middle, own.total, own.terms)
+        return Foot(gram, own.norms[0][index], middle, own.total, own.terms, own.spread)
+
+    def glance(self, cotangent: Tensor) -> Tensor:
+        """What `lower` gives, or less, without the products of the rows."""
+        size: Tensor = torch.linalg.vector_norm(cotangent * self.norms.unsqueeze(1), dim=2)
+        return row_products(cotangent, self.middle) - size * (self.spread * self.total).sqrt()
 
     def lower(self, cotangent: Tensor) -> Tensor:
         """Proven lower values of the coefficients `(batch, query, unit)` on the layer's units without their constants.
@@ -107,10 +120,22 @@ class Foot:
         Rounding of the square is covered: it is at most (count of terms) eps (|c| · norms)^2 by Cauchy and Schwarz once more.
         """
         square = (cotangent @ self.gram).mul_(cotangent).sum(2)
-        size = row_products(cotangent.abs(), self.norms)
+        size: Tensor = torch.linalg.vector_norm(cotangent, dim=2) * torch.linalg.vector_norm(self.norms, dim=1, keepdim=True)
         share = 4 * self.terms * torch.finfo(square.dtype).eps
         reach = (square.clamp(min=0) + share * size.square()).sqrt() * self.total.sqrt()
         return row_products(cotangent, self.middle) - reach
+
+
+def _spread(gram: Tensor, norms: Tensor, terms: int) -> Tensor:
+    """An upper bound of the largest eigenvalue of the products of rows of length 1, `(batch, 1)`.
+
+    They are 1 + E with zeros on E's diagonal, and |E|^2 = |E E| is at most the largest sum of a row of |E E|.
+    """
+    scale, share = norms.reciprocal().nan_to_num(posinf=0.0), 4 * terms * torch.finfo(norms.dtype).eps
+    rest = gram * scale.unsqueeze(1) * scale.unsqueeze(2)
+    rest.diagonal(dim1=1, dim2=2).zero_()
+    largest, square = (m.abs().sum(2).amax(1, keepdim=True) for m in (rest, rest @ rest))
+    return (1 + share) * (1 + (square + share * largest.square()).sqrt()) + share * gram.shape[1]
 
 
 @dataclass(frozen=True)
@@ -125,6 +150,8 @@ class Skeleton:
     dense: int = 0
     """Multiplications of one query in the dense walk."""
     foot: Foot | None = None
+    radius: Tensor | None = None
+    """Of the head, `(batch, width)`, where it is the input, in a box, or the input in another shape."""
 
     @property
     def numbers(self) -> int:
@@ -141,16 +168,34 @@ class Skeleton:
         finish: the lower values of coefficients `(batch, query, width)` at the head plus a constant `(batch, query)`.
         """
         assert self.foot is not None
-        coefficients, constant = self._at_first(index, race.sign)
-        left = None if race.operation is None else race.after(self.foot.lower(coefficients) + constant)
-        if left is not None:
-            coefficients, constant = Form(coefficients, constant).at(left).parts
-        return race.finished(finish(coefficients @ self.bends[0].form.rows, constant))
-
-    def _at_first(self, index: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
-        """`sign` times the units as coefficients on the rows of the first layer's units, and a constant; for lower values."""
         coefficients, constant = self.form.at(index).parts
-        coefficients, constant = coefficients.mul_(sign.unsqueeze(2)), constant * sign
+        coefficients, constant = coefficients.mul_(race.sign.unsqueeze(2)), constant * race.sign
+        if race.operation is not None:
+            coefficients, constant = _left(race.after(self._glance(coefficients, constant)), coefficients, constant)
+        coefficients, constant = self._at_first(coefficients, constant)
+        if race.operation is not None:
+            left = race.after(self.foot.lower(coefficients) + constant)
+            coefficients, constant = _left(left, coefficients, constant)
+        rows = coefficients @ self.bends[0].form.rows
+        if self.radius is None:
+            return race.finished(finish(rows, constant))
+        middle = constant + row_products(coefficients, self.foot.middle)
+        return race.finished(middle - row_products(rows.abs_(), self.radius))
+
+    def _glance(self, coefficients: Tensor, constant: Tensor) -> Tensor:
+        """Lower values of what `_at_first` takes, without a product of matrices: bent units anywhere on their intervals."""
+        assert self.foot is not None
+        first, *later = self.bends
+        width = first.form.rows.shape[1]
+        pulled, extra = first.through(coefficients[:, :, :width])
+        found = self.foot.glance(pulled) + (constant + extra)
+        if not later:
+            return found
+        box = Interval(*(torch.cat([getattr(b.values, end) for b in later], 1) for end in ("lower", "upper")))
+        return on_box(coefficients[:, :, width:], box, found)
+
+    def _at_first(self, coefficients: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries of the base as coefficients on the rows of the first layer's units, and a constant; for lower values."""
         for bends in reversed(self.bends[1:]):
             before = coefficients.shape[2] - bends.form.rows.shape[1]
             pulled, extra = bends.through(coefficients[:, :, before:])
@@ -158,22 +203,23 @@ class Skeleton:
         pulled, extra = self.bends[0].through(coefficients)
         return pulled, constant + extra
 
-    def behind(self, lines: Lines, weight: Tensor, bias: Tensor, box: Interval) -> Skeleton:
+    def behind(self, lines: Lines, values: Interval, weight: Tensor, bias: Tensor, box: Interval) -> Skeleton:
         """The same with one more layer: a nonlinearity with these lines, then `weight (out, unit)` and `bias (out,)`.
 
-        box: proven ends of the head, `(batch, *head)`.
+        values: proven ends of the nonlinearity, `(batch, unit)`. box: those of the head, `(batch, *head)`.
         """
         bent, straight = _kinds(lines, first=not self.bends)
-        bends = Bends(self.form.at(bent.index), bent.of(lines))
+        bends = Bends(self.form.at(bent.index), bent.of(lines), bent.within(values))
         columns = weight.T.contiguous()
-        rows, constant = columns[bent.index].transpose(1, 2), bias.expand(len(bent.index), -1)
+        rows, constant = columns[bent.index].transpose(1, 2).contiguous(), bias.expand(len(bent.index), -1)
         if self.bends:
             slope, on = straight.of(lines).slope.transpose(1, 2), self.form.at(straight.index)
             passed = columns[straight.index].transpose(1, 2)
-            rows = torch.cat([passed @ (on.rows * slope), rows], 2)
+            rows = _beside(passed, on.rows * slope, rows)
             constant = constant + (passed @ (on.constant.unsqueeze(2) * slope)).squeeze(2)
         foot = Foot.at(self.form, bent.index, box) if self.foot is None else self.foot
-        return Skeleton(self.head, Form(rows, constant), (*self.bends, bends), weight.numel(), self.dense + self.own, foot)
+        grown = Form(rows, constant), (*self.bends, bends), weight.numel(), self.dense + self.own
+        return Skeleton(self.head, *grown, foot, self.radius)
 
 
 @dataclass(frozen=True)
@@ -194,7 +240,25 @@ class _Units:
         pick = lambda t: None if t is None else (rowwise(t).gather(1, self.index) * self.real).unsqueeze(1)  # noqa: E731
         slope = pick(lines.slope)
         assert slope is not None
-        return Lines(slope, pick(lines.above), pick(lines.over), pick(lines.under))
+        return Lines(slope, pick(lines.above), pick(lines.over), pick(lines.under), pick(lines.gap))
+
+    def within(self, values: Interval) -> Interval:
+        """Their intervals; those of the others are zero."""
+        return Interval(*(end.gather(1, self.index) * self.real for end in (values.lower, values.upper)))
+
+
+def _left(left: Tensor | None, coefficients: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
+    """The queries that go on."""
+    return (coefficients, constant) if left is None else Form(coefficients, constant).at(left).parts
+
+
+def _beside(left: Tensor, right: Tensor, more: Tensor) -> Tensor:
+    """`left @ right`, with the columns of `more` behind."""
+    width = right.shape[2]
+    found = more.new_empty(*more.shape[:2], width + more.shape[2])
+    torch.bmm(left, right, out=found[:, :, :width])
+    found[:, :, width:] = more
+    return found
 
 
 def _kinds(lines: Lines, first: bool) -> tuple[_Units, _Units]:
@@ -216,11 +280,12 @@ class Skeletons:
         constants: Mapping[str, Tensor],
         relaxations: Mapping[str, Relaxation],
         intervals: Mapping[str, Interval],
+        boxed: bool,
         limit: int,
     ) -> None:
-        """limit: numbers that one may hold."""
+        """boxed: whether the region is a box; limit: numbers that one may hold."""
         self.graph, self.constants, self.relaxations = graph, constants, relaxations
-        self.intervals, self.limit = intervals, limit
+        self.intervals, self.boxed, self.limit = intervals, boxed, limit
         self._known: dict[str, Skeleton | None] = {}
 
     def of(self, name: str) -> Skeleton | None:
@@ -237,7 +302,8 @@ class Skeletons:
         shift = bias[0] if bias else weight.new_zeros(len(weight))
         bend = self.graph.node[node.inputs[0]]
         if not self._bends(bend):
-            return Skeleton(bend.name, Form(weight.unsqueeze(0), shift.unsqueeze(0)), (), weight.numel())
+            radius = rowwise(self.intervals[bend.name].radius) if self.boxed and self._is_input(bend) else None
+            return Skeleton(bend.name, Form(weight.unsqueeze(0), shift.unsqueeze(0)), (), weight.numel(), radius=radius)
         before = self.graph.node[bend.inputs[0]]
         self.of(before.name)
         known = self._known[before.name]
@@ -246,8 +312,15 @@ class Skeletons:
         box = self.intervals[known.head]
         if not bool(torch.isfinite(box.radius).all()):
             return None
-        found = known.behind(Lines.of(self.relaxations[bend.name], bend), weight, shift, box)
+        values = step(self.graph, bend, self.intervals, self.constants)
+        found = known.behind(Lines.of(self.relaxations[bend.name], bend), values, weight, shift, box)
         return found if found.numbers * len(found.form.rows) <= self.limit else None
+
+    def _is_input(self, node: Node) -> bool:
+        """The input itself, or the input in another shape."""
+        while isinstance(node.operation, Reshape):
+            node = self.graph.node[node.inputs[0]]
+        return node.name == self.graph.input
 
     def _bends(self, node: Node) -> bool:
         """A coordinatewise nonlinearity behind a fully connected layer."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ballproof.errors import SoundnessError
+from ballproof.graph.entry import Entry
 from ballproof.graph.graph import Graph
 from ballproof.graph.node import Node
 from ballproof.operations import Role
@@ -94,6 +95,12 @@ class Snapshot(Graph):
         """The computed nodes that depend on the input, in order, with rules for their intervals."""
         with torch.inference_mode(False), torch.no_grad():
             return tuple(self._step(node, self.constants()) for node in self.varying)
+
+    @cached_property
+    def entry(self) -> Entry | None:
+        """The first layer, if it is alone with the input."""
+        with torch.inference_mode(False), torch.no_grad():
+            return Entry.of(self.varying, self.input, self.input_shape, self.constants())
 
     def _step(self, node: Node, constants: Mapping[str, Tensor]) -> Step:
         assert node.operation is not None

@@ -15,3 +15,8 @@ class Linf(Centered, Boxlike):
 
     norm: ClassVar[str] = "linf"
     per_pixel: ClassVar[bool] = True
+
+    @property
+    def even(self) -> bool:
+        """Whether all coordinates of an example move by the same, uncut by a valid range."""
+        return self.clip is None and self.reach[:1].numel() <= 1
