@@ -12,6 +12,7 @@ from ballproof.networks import read_module
 from ballproof.problems import Box, Property
 from ballproof.solve.branching import children, losses
 from ballproof.solve.clock import Clock, Task
+from ballproof.solve.leaf_bounds import LeafBounds
 from ballproof.solve.neurons import NeuronSplitting
 from ballproof.solve.planed import Planed
 from ballproof.solve.planes import Planes, Reading, RootPlanes
@@ -90,6 +91,17 @@ class Residual(nn.Module):
         return self.last(self.third(x + self.second(x).relu()).relu())
 
 
+class Single(nn.Module):
+    """One of its nodes is a number without axes, which a later layer reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(3, 5), nn.Linear(1, 8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x).relu().sum(1).relu().unsqueeze(1)).relu())
+
+
 def convolutions():
     first = nn.Conv2d(1, 3, 2, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(3, 2, 2, padding=1), nn.ReLU()
     return nn.Sequential(nn.Unflatten(1, (1, 1, 3)), *first, nn.Flatten(), nn.Linear(12, 2))
@@ -102,6 +114,7 @@ NETS = {
     ),
     "residual": Residual,
     "convolutions": convolutions,
+    "single": Single,
 }
 
 
@@ -133,7 +146,7 @@ def test_bounds_with_planes_hold_on_roots_and_on_what_comes_of_them(name, seed):
         search._planed = lambda leaves, seen: (leaves, seen)
         assert search._begin() is None
         ((leaves, seen),) = search.stack
-        planed = Planed.of(search.bounds, leaves, search.known)
+        planed = Planed.of(search.bounds, leaves, search.known, search.clock)
         found, _ = planed.ascend(leaves, 60, search._cuts(leaves))
         least = margins.amin(0)[leaves.group]
         assert (found.bound <= least + 1e-9).all()
@@ -141,6 +154,40 @@ def test_bounds_with_planes_hold_on_roots_and_on_what_comes_of_them(name, seed):
         search.bounds.stand_on(planed.kept(leaves))
         assert torch.allclose(search.bounds.evaluate(found).values, planed.evaluate(found).values)
         check_splits(search, leaves, seen, points, margins)
+
+
+@pytest.mark.parametrize("name", ["dense", "convolutions"])
+def test_a_walk_of_many_queries_of_one_leaf_has_no_planes_that_are_anothers(name):
+    search, points, _ = search_on(name, 0)
+    with torch.no_grad():
+        assert search._begin() is None
+        ((leaves, _),) = search.stack
+        assert search.bounds.planes
+        rows = torch.cat([torch.eye(2), -torch.eye(2)]).double()
+        walk = search.bounds.walk(leaves[:1], multiplied=False)
+        slopes = walk.pulled(search.task.graph.output, rows.unsqueeze(0), both=False).lower[0].flatten(1)
+        below = points @ slopes.T + walk.offset_lower
+        assert (below <= search.task.graph(points) @ rows.T + 1e-9).all()
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_planes_climb_no_longer_than_their_clock(most, monkeypatch):
+    search, _, margins = search_on("deep", 0)
+    steps, slopes = [], LeafBounds._slopes
+    with torch.no_grad():
+        search._planed = lambda leaves, seen: (leaves, seen)
+        assert search._begin() is None
+        ((leaves, _),) = search.stack
+        monkeypatch.setattr(LeafBounds, "_slopes", lambda self, *given: steps.append(0) or slopes(self, *given))
+        monkeypatch.setattr(Clock, "over", property(lambda self: len(steps) >= most))
+        planed = Planed.of(search.bounds, leaves, search.known, search.clock)
+        if not most:
+            assert planed is None
+            return
+        found, _ = planed.ascend(leaves, 60, search._cuts(leaves))
+    assert len(steps) == most
+    assert (found.bound >= leaves.bound).all()
+    assert (found.bound <= margins.amin(0)[found.group] + 1e-9).all()
 
 
 def check_splits(search, leaves, seen, points, margins):
@@ -175,7 +222,7 @@ def test_many_neurons_of_few_inputs_are_refuted_at_the_root():
         search._planed = lambda leaves, seen: (leaves, seen)
         assert search._begin() is None
         ((leaves, _),) = search.stack
-        found, _ = Planed.of(search.bounds, leaves, search.known).ascend(leaves, 100, search._cuts(leaves))
+        found, _ = Planed.of(search.bounds, leaves, search.known, search.clock).ascend(leaves, 100, search._cuts(leaves))
     gap = float((found.bound - leaves.bound)[0])
     asked = Property(row, (-leaves.bound - 0.5 * gap).reshape(1, 1), (0,))
     answer = NeuronSplitting(replace(search.task, property=asked)).run()

@@ -24,7 +24,7 @@ MARGIN = 1e-6
 """Of its size: by how much less than an end the half of the box reaches, as it is told in other sums."""
 
 PARTS = 64
-"""Of the box for each end at most, as each has a line in the proof."""
+"""Of the box for each end, on the mean of a layer, as each has a line in the proof."""
 
 LEAST = 0.02
 """The share of a neuron's width that a new end has to take off to be written, unless it settles the neuron."""

@@ -89,8 +89,7 @@ class Opening:
 
     places: of the neurons, with the slopes of all others. lines: `(1, leaves, neurons)`. multipliers: on the argument, of that
     shape, and what they cost, `(1, leaves)`; None where all are 0. phases: of rectifiers that cuts name. above: where set,
-    what
-    takes negative cotangents to an earlier node at once, where there are no phases.
+    what takes negative cotangents, of one query for each leaf, to an earlier node at once, where there are no phases.
     """
 
     places: Places
@@ -164,6 +163,7 @@ class LeafBackward(Backward):
             extra = extra + (flat * places.offset).sum(2)
         if direct is not None:
             extra = extra + direct.offset
-            self._send(direct.source, Cotangents(direct.values.unflatten(2, self.graph.node[direct.source].shape), None))
+            shape = self.graph.node[direct.source].shape
+            self._send(direct.source, Cotangents(direct.values.reshape(*direct.values.shape[:2], *shape), None))
         self.seen[node.name], self.offset_lower = own, self.offset_lower + extra
         self._send(node.inputs[0], Cotangents(pulled.permute(0, 1, 4, 2, 3) if last else pulled, None))

@@ -148,7 +148,8 @@ class LeafBounds:
         return leaves.mix / leaves.mix.sum(1, keepdim=True)
 
     def walk(self, leaves: Leaves, multiplied: bool = True) -> LeafBackward:
-        """A pull-back through the leaves' own lines, with or without their multipliers."""
+        """A pull-back through the leaves' own lines: of one query for each leaf, with their multipliers and planes; or without
+        these, of any queries of a single leaf."""
         phases = self.cuts.weights(leaves)[0] if self.cuts is not None and multiplied else [None for _ in self.sites]
         lines = {s.node.name: self._opening(i, leaves, multiplied, phases[i]) for i, s in enumerate(self.sites)}
         relaxations = {**self.fixed, **self._on(leaves)}
@@ -170,7 +171,7 @@ class LeafBounds:
         if weight is not None and isinstance(site.operation, Relu):
             phases = Phases(*(t.unsqueeze(0) for t in (weight, leaves.free[number][0], low, high)))
         planes = self.planes.get(number)
-        above = None if planes is None else planes.on(leaves, number)
+        above = planes.on(leaves, number) if planes is not None and multiplied else None
         if not multiplied or not (beta.requires_grad or bool(beta.any())):
             return Opening(self.places[number], lines, phases=phases, above=above)
         cost = (beta.relu() * high - (-beta).relu() * low).sum(1)
@@ -201,6 +202,11 @@ class LeafBounds:
             self.scout = self
         return replace(leaves, bound=bound)
 
+    @property
+    def late(self) -> bool:
+        """Whether there is no time for a further step."""
+        return False
+
     def _climbed(self, leaves: Leaves, steps: int, split: list[Tensor]) -> tuple[Leaves, Tensor, Evaluation]:
         """The leaves with what proved most of them on the way, those values, and the last evaluation."""
         leaves = _own(leaves)
@@ -213,6 +219,8 @@ class LeafBounds:
         for number in range(1, steps + 1):
             if bool((torch.maximum(best, known) > 0).all()):
                 return leaves, best, seen
+            if self.late:
+                break
             values, gradients = self._slopes(leaves, parameters)
             better = values > best
             if number > 1:

@@ -34,6 +34,9 @@ CANDIDATES = 4
 """Neurons whose children are bounded before one is chosen (filtered smart branching, De Palma et al. 2021)."""
 
 STEPS_ROOT, STEPS_LEAF, STEPS_LAST, STEPS_PLANES = 40, 4, 100, 200
+PLANING = 0.3
+"""The share of the time left that planes may climb for."""
+
 COST = 4
 """Leaves that are bounded in the time of one query of the narrowing."""
 
@@ -139,10 +142,10 @@ class NeuronSplitting:
 
     def _planed(self, leaves: Leaves, seen: Evaluation) -> tuple[Leaves, Evaluation] | Answer:
         """The roots that stay open with planes above their rectifiers; leaves that come of them use these where they pay."""
-        planed = Planed.of(self.bounds, leaves, self.known) if len(leaves) else None
+        began, clock = self.clock.spent, self.clock.part(PLANING)
+        planed = Planed.of(self.bounds, leaves, self.known, clock) if len(leaves) else None
         if planed is None:
             return leaves, seen
-        began = self.clock.spent
         found = self._bounded(leaves, STEPS_PLANES, planed)
         self.aside += self.clock.spent - began
         if not isinstance(found, Answer) and found[0].bound.sum() > (1 - LEAST_GAIN) * leaves.bound.sum():

@@ -15,6 +15,7 @@ from ballproof.graph import Graph, Node
 from ballproof.operations import Affine, Nonlinear
 from ballproof.operations.relu import Relu
 from ballproof.problems import Box
+from ballproof.solve.clock import Clock
 from ballproof.solve.leaf_backward import Opening
 from ballproof.solve.leaf_bounds import Evaluation, LeafBounds
 from ballproof.solve.leaves import Leaves, Site
@@ -35,30 +36,37 @@ TOGETHER, MOST_ROWS = 2**22, 2**26
 
 
 class Planed(LeafBounds):
-    """Bounds of leaves that each have planes of their own: those of `leaves`, in order. They start with the lines above."""
+    """Bounds of leaves that each have planes of their own: those of `leaves`, in order. They start with the lines above, and
+    climb until the clock is over."""
 
-    def __init__(self, bounds: LeafBounds, leaves: Leaves, readings: Mapping[int, Reading]) -> None:
+    def __init__(self, bounds: LeafBounds, leaves: Leaves, readings: Mapping[int, Reading], clock: Clock) -> None:
         """readings: by the number of a site."""
         super().__init__(
             bounds.graph, bounds.region, bounds.sites, bounds.lines, bounds.rows, bounds.offsets, joints=bounds.joints
         )
-        self.decay = DECAY
+        self.decay, self.clock = DECAY, clock
         self.own = {k: Planes.lines(r, leaves.low[k], leaves.high[k]) for k, r in readings.items()}
         self.guide: Planed | None = None
         if bounds.scout is not bounds:
             kind = bounds.scout.rows.dtype
-            self.guide = Planed(bounds.scout, leaves.to(kind), {k: r.to(kind) for k, r in readings.items()})
+            self.guide = Planed(bounds.scout, leaves.to(kind), {k: r.to(kind) for k, r in readings.items()}, clock)
             self.scout = self.guide
 
     @staticmethod
-    def of(bounds: LeafBounds, leaves: Leaves, known: Mapping[str, Interval]) -> Planed | None:
+    def of(bounds: LeafBounds, leaves: Leaves, known: Mapping[str, Interval], clock: Clock) -> Planed | None:
         """None where no layer can have planes. known: intervals of nodes, on the whole region."""
         found = {}
         for number, site in enumerate(bounds.sites):
+            if clock.over:
+                break
             reading = reading_of(bounds, site, known)
             if reading is not None and len(leaves) * reading.weight.numel() <= MOST:
                 found[number] = reading
-        return Planed(bounds, leaves, found) if found else None
+        return Planed(bounds, leaves, found, clock) if found else None
+
+    @property
+    def late(self) -> bool:
+        return self.clock.over
 
     def kept(self, leaves: Leaves) -> dict[int, RootPlanes]:
         """The planes, for all leaves that come of these."""

@@ -26,7 +26,8 @@ from ballproof.solve.marks import Mark, joints_of
 from ballproof.values import Interval, Relaxation
 
 PARTS, NUMBERS = 1024, 2**26
-"""Parts of the region for each end at most, and numbers that those of all ends of a layer may hold."""
+"""Parts of the region for each end, on the mean of all ends of a layer, and numbers that these parts may hold
+together; the first parts, one for each end, are made in any case."""
 
 SHARE = 8
 """Of the parts of an end the worst one in so many is cut at once."""
