@@ -119,7 +119,7 @@ class NeuronSplitting:
         self.sites = sites_of(graph, intervals, constants)
         lines, joints = lines_of(graph, intervals, constants), joints_of(graph, self.sites, intervals, constants)
         self.bounds = LeafBounds(graph, task.region, self.sites, lines, rows, offsets, quick=True, joints=joints)
-        groups = torch.arange(len(rows)) if groups is None else groups
+        groups = torch.arange(len(rows), device=rows.device) if groups is None else groups
         start = root(self.sites, intervals, groups, offsets)
         start = _first_mix(self.bounds, start, rows.shape[1])
         start = self._anew(start)

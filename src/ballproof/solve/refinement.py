@@ -83,7 +83,13 @@ class Refinement:
         joints = joints_of(graph, cut, intervals, constants)
         zero = rows.new_zeros(len(rows), 1)
         bounds = LeafBounds(graph, self.region, cut, lines, rows, zero, quick=True, joints=joints)
-        ends = Ends(self.parts, bounds, site, root(cut, intervals, torch.arange(len(rows)), zero), at(known, site.places))
+        ends = Ends(
+            self.parts,
+            bounds,
+            site,
+            root(cut, intervals, torch.arange(len(rows), device=rows.device), zero),
+            at(known, site.places),
+        )
         ends.run(clock)
         return self._told(ends, known)
 
@@ -147,7 +153,7 @@ class Ends:
         order = self.leaves.bound.argsort()
         order = order[self.leaves.group[order].argsort(stable=True)]
         group, counts = self.leaves.group[order], self.leaves.group.bincount(minlength=len(open_))
-        rank = torch.arange(len(order)) - (counts.cumsum(0) - counts)[group]
+        rank = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[group]
         first = order[rank == 0]
         open_ &= (losses(self.bounds.sites, self.leaves[first], self.seen[first])[0] > 0).any(1)
         return order[(rank * SHARE < counts[group]) & open_[group]]
@@ -174,7 +180,7 @@ class Ends:
 
     def _halves(self, leaves: Leaves, choice: Tensor, points: Tensor) -> Leaves:
         """Both halves of each, under new numbers."""
-        new = torch.arange(self.count, self.count + 2 * len(leaves)).reshape(2, -1)
+        new = torch.arange(self.count, self.count + 2 * len(leaves), device=leaves.group.device).reshape(2, -1)
         cuts = zip(leaves.cell.tolist(), choice.tolist(), points.tolist(), *new.tolist(), strict=True)
         self.cells |= {cell: cut for cell, *cut in cuts}
         self.count += 2 * len(leaves)
