@@ -83,13 +83,8 @@ class Refinement:
         joints = joints_of(graph, cut, intervals, constants)
         zero = rows.new_zeros(len(rows), 1)
         bounds = LeafBounds(graph, self.region, cut, lines, rows, zero, quick=True, joints=joints)
-        ends = Ends(
-            self.parts,
-            bounds,
-            site,
-            root(cut, intervals, torch.arange(len(rows), device=rows.device), zero),
-            at(known, site.places),
-        )
+        start = root(cut, intervals, torch.arange(len(rows), device=rows.device), zero)
+        ends = Ends(self.parts, bounds, site, start, at(known, site.places))
         ends.run(clock)
         return self._told(ends, known)
 
