@@ -81,6 +81,24 @@ def test_the_foot_is_below_every_value_of_the_first_layer(dtype: torch.dtype) ->
     assert bool((found[:, :20] >= 2.5 * exact[:, :20]).all())
 
 
+SMALL = [(1e-24, 1e24), (1e-30, 1e30), (1.0, 1e-26), (1e-26, 1.0), (1e8, 1e-34), (0.0, 1.0)]
+
+
+@pytest.mark.parametrize(("size", "share"), SMALL)
+def test_the_foot_holds_where_squares_are_too_small_for_the_type(size: float, share: float) -> None:
+    """Half of the rows and of the coefficients: a network stays the same if one layer is divided by what the next is times."""
+    torch.manual_seed(0)
+    rows, cotangent = torch.randn(2, 8, 50), torch.randn(2, 40, 8)
+    rows[:, :4], cotangent[:, :, :4] = size * rows[:, :4], share * cotangent[:, :, :4]
+    cotangent[:, 20:, 4:] = 0
+    radius = 0.5 * torch.rand(2, 50)
+    foot = Foot.of(rows, Interval(-radius, radius))
+    pulled = cotangent.double() @ rows.double()
+    exact = -(pulled.abs() @ radius.double().unsqueeze(2)).squeeze(2)
+    for found in (foot.glance(cotangent), foot.lower(cotangent)):
+        assert bool((found <= 0.999 * exact).all())
+
+
 def test_a_foot_that_examples_share_is_below_the_first_layer_of_each() -> None:
     torch.manual_seed(0)
     form = Form(torch.randn(1, 9, 50, dtype=torch.float64), torch.randn(1, 9, dtype=torch.float64))

@@ -74,7 +74,7 @@ class Foot:
 
     With the argument in `center +- radius` and v the coefficients on it, radius · |v| <= sqrt(sum radius) sqrt(radius · v^2).
     `gram` are the products of the layer's rows weighted with the radius, `(batch, unit, unit)`, `norms` the roots of its
-    diagonal, `middle` the rows at the center, `(batch, unit)`, `total` the sum of the radius, `(batch, 1)`;
+    diagonal, none below `least`, `middle` the rows at the center, `(batch, unit)`, `total` the sum of the radius, `(batch, 1)`;
     `terms` how many numbers are added up in a square at most. `spread (batch or 1, 1)`: no square is larger than that
     times the sum of (c norms)^2, rounding included.
     """
@@ -90,8 +90,8 @@ class Foot:
     def of(rows: Tensor, box: Interval) -> Foot:
         center, radius = rowwise(box.center).unsqueeze(2), rowwise(box.radius)
         gram = (rows * radius.unsqueeze(1)) @ rows.transpose(1, 2)
-        norms = gram.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
         terms = sum(rows.shape[1:])
+        norms = (gram.diagonal(dim1=1, dim2=2).clamp(min=0) + _least(terms, gram.dtype) ** 2).sqrt()
         middle, total = (rows @ center).squeeze(2), radius.sum(1, keepdim=True)
         return Foot(gram, norms, middle, total, terms, _spread(gram, norms, terms))
 
@@ -109,21 +109,33 @@ class Foot:
         middle = (rowwise(box.center) @ form.rows[0].T).gather(1, index)
         return Foot(gram, own.norms[0][index], middle, own.total, own.terms, own.spread)
 
+    @property
+    def least(self) -> float:
+        return _least(self.terms, self.gram.dtype)
+
     def glance(self, cotangent: Tensor) -> Tensor:
         """What `lower` gives, or less, without the products of the rows."""
-        size: Tensor = torch.linalg.vector_norm(cotangent * self.norms.unsqueeze(1), dim=2)
+        size: Tensor = torch.linalg.vector_norm(cotangent * self.norms.unsqueeze(1), dim=2) + self.least
         return row_products(cotangent, self.middle) - size * (self.spread * self.total).sqrt()
 
     def lower(self, cotangent: Tensor) -> Tensor:
         """Proven lower values of the coefficients `(batch, query, unit)` on the layer's units without their constants.
 
-        Rounding of the square is covered: it is at most (count of terms) eps (|c| · norms)^2 by Cauchy and Schwarz once more.
+        Rounding of the square is covered: it is at most (count of terms) eps (|c| · norms)^2 by Cauchy and Schwarz once more,
+        and what products too small for the type lose is less than that for a |c| and norms of `least`.
         """
         square = (cotangent @ self.gram).mul_(cotangent).sum(2)
-        size: Tensor = torch.linalg.vector_norm(cotangent, dim=2) * torch.linalg.vector_norm(self.norms, dim=1, keepdim=True)
+        weight = torch.linalg.vector_norm(cotangent, dim=2) + self.least
+        size: Tensor = weight * torch.linalg.vector_norm(self.norms, dim=1, keepdim=True) + self.least
         share = 4 * self.terms * torch.finfo(square.dtype).eps
         reach = (square.clamp(min=0) + share * size.square()).sqrt() * self.total.sqrt()
         return row_products(cotangent, self.middle) - reach
+
+
+def _least(terms: int, dtype: torch.dtype) -> float:
+    """The root of a sum of squares that rounding changes by as much as its products lose that are too small for the type."""
+    kind = torch.finfo(dtype)
+    return float((terms * kind.tiny / kind.eps) ** 0.5)
 
 
 def _spread(gram: Tensor, norms: Tensor, terms: int) -> Tensor:
@@ -131,7 +143,7 @@ def _spread(gram: Tensor, norms: Tensor, terms: int) -> Tensor:
 
     They are 1 + E with zeros on E's diagonal, and |E|^2 = |E E| is at most the largest sum of a row of |E E|.
     """
-    scale, share = norms.reciprocal().nan_to_num(posinf=0.0), 4 * terms * torch.finfo(norms.dtype).eps
+    scale, share = norms.reciprocal(), 4 * terms * torch.finfo(norms.dtype).eps
     rest = gram * scale.unsqueeze(1) * scale.unsqueeze(2)
     rest.diagonal(dim1=1, dim2=2).zero_()
     largest, square = (m.abs().sum(2).amax(1, keepdim=True) for m in (rest, rest @ rest))
