@@ -96,3 +96,11 @@ def test_a_wrong_multiplier_is_still_a_lower_bound(norm: str) -> None:
         own = (size / price).minimum(room) if norm == "l2" else torch.where(size > price, room, 0.0)
         assert float(region.lagrangian(size, own, price)) > float(least)
     torch.testing.assert_close((moves * size).sum(2), least)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-15, 1e-24, 1e-37, 1e25])
+def test_an_l2_ball_reaches_as_far_for_small_and_large_coefficients(size: float) -> None:
+    """Their squares are zero or infinite in single precision."""
+    rows = torch.tensor([3.0, -4.0]).repeat(32).reshape(1, 1, 64) * size
+    found = L2(torch.zeros(1, 64), 0.1).minimum(rows)
+    assert float(found) == pytest.approx(-0.5 * 32**0.5 * size, rel=1e-5, abs=0)

@@ -34,8 +34,11 @@ class L2(CutBall):
         return (moves * (size - multiplier / 2 * moves)).sum(2) + left
 
     def length(self, moves: Tensor) -> Tensor:
-        length: Tensor = torch.linalg.vector_norm(moves, dim=-1)
-        return length
+        """By way of the largest entry: the squares of small numbers are zero, and what is too short proves too much."""
+        top = moves.detach().abs().amax(-1, keepdim=True)
+        unit = torch.where((top > 0) & torch.isfinite(top), top, torch.ones_like(top))
+        length: Tensor = torch.linalg.vector_norm(moves / unit, dim=-1)
+        return length * unit.squeeze(-1)
 
     def nearest(self, distance: Tensor, room: Tensor) -> Tensor:
         """Without a range the whole distance: landing scales it into the ball."""
