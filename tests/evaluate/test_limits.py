@@ -65,6 +65,7 @@ def test_only_what_the_box_lets_in_breaks_an_example(tmp_path: Path, method: obj
     rows = list(run.rows("rows.jsonl"))
     assert [row["broken"] for row in rows] == [False, True, True, False, True, True] and found["clean_accuracy"] == 5 / 6
     assert rows[5]["by"] == "clean" and "clean" not in [row["by"] for row in rows[:5]]
-    points = np.load(tmp_path / "run" / "adversarial.npz")["inputs"]
+    with np.load(tmp_path / "run" / "adversarial.npz") as kept:
+        points = kept["inputs"]
     assert (points[:, 1] == x[:, 1].numpy()).all()
     assert (points[:, 0] >= x[:, 0].numpy() - 0.1001).all() and (points[:, 0] <= x[:, 0].numpy() + 0.2001).all()
