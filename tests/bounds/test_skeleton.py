@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from ballproof.bounds import margins
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.methods import METHODS, LinearMethod
 from ballproof.bounds.skeleton import Foot, Form, Skeleton, Skeletons
@@ -163,3 +164,18 @@ def test_a_small_budget_takes_the_dense_walk() -> None:
         assert state.skeletons.of(deep) is not None
         few = Skeletons(state.graph, state.constants, state.relaxations, state.intervals, boxed=True, limit=100)
         assert few.of(deep) is None
+
+
+@pytest.mark.parametrize("size", [1e-21, 1e21])
+def test_a_network_in_other_units_has_the_same_bounds(size: float) -> None:
+    """The first layer in units of 1 / size, the second one back: squares of its weights are zero or infinite."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), *layers(64, 40, 40, 40, 40, 5)).requires_grad_(False)
+    region, labels = Linf(torch.rand(3, 1, 8, 8), 0.02), torch.tensor([0, 1, 2])
+    first, second = (m for m in list(net)[1:4] if isinstance(m, nn.Linear))
+    with torch.no_grad():
+        wanted = margins(net, region, labels, "crown")
+        first.weight *= size
+        first.bias *= size
+        second.weight /= size
+        torch.testing.assert_close(margins(net, region, labels, "crown"), wanted, rtol=1e-5, atol=1e-6)

@@ -326,7 +326,9 @@ class Skeletons:
             return None
         values = step(self.graph, bend, self.intervals, self.constants)
         found = known.behind(Lines.of(self.relaxations[bend.name], bend), values, weight, shift, box)
-        return found if found.numbers * len(found.form.rows) <= self.limit else None
+        assert found.foot is not None
+        small = found.numbers * len(found.form.rows) <= self.limit
+        return found if small and bool(torch.isfinite(found.foot.spread).all()) else None
 
     def _is_input(self, node: Node) -> bool:
         """The input itself, or the input in another shape."""
