@@ -50,11 +50,9 @@ class L2(CutBall):
         return moves / self.length(moves).unsqueeze(1)
 
     def step(self, gradient: Tensor) -> Tensor:
-        """g / |g|, by way of the largest entry: gradients as small as 1e-30 still point somewhere."""
-        top = gradient.abs().flatten(1).amax(1)
-        unit = gradient / across(torch.where(top > 0, top, torch.ones_like(top)), gradient)
-        length = self.length(unit.flatten(1))
-        return unit / across(torch.where(top > 0, length, torch.ones_like(length)), gradient)
+        """g / |g|: gradients as small as 1e-30 still point somewhere."""
+        length = self.length(gradient.flatten(1))
+        return gradient / across(torch.where(length > 0, length, torch.ones_like(length)), gradient)
 
     def _stretch(self, size: Tensor, room: Tensor) -> Tensor:
         """t > 0, `(batch, query, 1)`, for which min(t size, room) is eps long; infinite where it never is.
