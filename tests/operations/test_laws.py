@@ -94,6 +94,15 @@ def test_sampled_points_lie_inside_the_interval(example: Example, width: float, 
 
 @EVERY
 @pytest.mark.parametrize("width", WIDTHS)
+def test_sampled_points_lie_inside_the_codomain(example: Example, width: float) -> None:
+    low, high = example.operation.codomain
+    for arguments in points(intervals(example, width)):
+        y = example.operation.forward(*arguments)
+        assert bool((y >= low).all()) and bool((y <= high).all())
+
+
+@EVERY
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_rule_for_given_constants_is_the_interval(example: Example, width: float, dtype: torch.dtype) -> None:
     given = intervals(example, width, dtype=dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from ballproof.operations.scalar import Scalar
 class Abs(Scalar):
     """The absolute value: two pieces that meet in 0."""
 
+    codomain = (0.0, inf)
     breaks = ((0.0, 1),)
     curvature = (0, 0)
 

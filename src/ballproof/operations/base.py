@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
+from math import inf
 from typing import ClassVar, Literal
 
 import torch
@@ -41,6 +42,9 @@ class Operation(ABC):
 
     coordinatewise: ClassVar[bool] = False
     """Each output coordinate depends on one coordinate of one varying input, and no two on the same one."""
+
+    codomain: tuple[float, float] = (-inf, inf)
+    """Numbers that every value lies between, ends included, whatever the arguments. Law: sampled points do."""
 
     @abstractmethod
     def forward(self, *inputs: Tensor) -> Tensor:

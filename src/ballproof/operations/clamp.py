@@ -27,6 +27,10 @@ class Clamp(Scalar):
             raise UnsupportedError(f"a clamp to [{self.low}, {self.high}]; supported: low < high")
 
     @property
+    def codomain(self) -> tuple[float, float]:  # type: ignore[override]
+        return self.low, self.high
+
+    @property
     def breaks(self) -> tuple[Break, ...]:  # type: ignore[override]
         return tuple(b for b in ((self.low, 1), (self.high, -1)) if isfinite(b[0]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import torch
@@ -20,6 +21,7 @@ class Exp(Scalar):
     """The exponential function: convex."""
 
     monotone: ClassVar[int] = 1
+    codomain = (0.0, inf)
     curvature = (1,)
 
     def forward(self, *inputs: Tensor) -> Tensor:

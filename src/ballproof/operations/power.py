@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 import torch
 from torch import Tensor
@@ -44,6 +44,10 @@ class Power(Scalar):
     def two_sided(self) -> bool:
         """Whether 0 divides the domain into two pieces."""
         return self.whole and not (self.even and self.exponent > 0)
+
+    @property
+    def codomain(self) -> tuple[float, float]:  # type: ignore[override]
+        return (0.0, inf) if self.even or not self.whole else (-inf, inf)
 
     @property
     def breaks(self) -> tuple[Break, ...]:  # type: ignore[override]

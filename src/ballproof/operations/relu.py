@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import torch
@@ -48,6 +49,7 @@ class Relu(Scalar):
     """
 
     monotone: ClassVar[int] = 1
+    codomain = (0.0, inf)
     breaks = ((0.0, 1),)
     curvature = (0, 0)
 

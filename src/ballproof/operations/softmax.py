@@ -29,6 +29,7 @@ class Softmax(Nonlinear):
     """
 
     axis: int
+    codomain = (0.0, 1.0)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return inputs[0].softmax(self.axis)

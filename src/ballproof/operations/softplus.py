@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import torch
@@ -24,6 +25,7 @@ class Softplus(Scalar):
 
     beta: float = 1.0
     monotone: ClassVar[int] = 1
+    codomain = (0.0, inf)
     curvature = (1,)
 
     def __post_init__(self) -> None:

@@ -86,6 +86,7 @@ class Jump(Stairs):
 class Sign(Jump):
     """-1 below 0, 0 at 0, 1 above."""
 
+    codomain = (-1.0, 1.0)
     left: ClassVar[float] = -1.0
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -98,6 +99,7 @@ class Step(Jump):
     """0 below 0, `middle` at 0 (from 0 to 1), 1 above."""
 
     middle: float = 0.0
+    codomain = (0.0, 1.0)
     left: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from ballproof.problems import Box, Property
 from ballproof.problems.vnnlib import Case, Product, Row, Specification, read_vnnlib
 from ballproof.solve.clock import Clock, Confirm, TimeUp, interrupting
 from ballproof.solve.declared import Files, graph_of, parts_of
+from ballproof.solve.ranges import possible
 from ballproof.solve.replay import Replay, Witness
 from ballproof.solve.screen import screened
 from ballproof.solve.strategy import decide
@@ -65,6 +66,9 @@ def _decided(network: Files, specification: Path | str, clock: Clock, engine: st
     if not asked.cases:
         why = "the region is empty: no input satisfies its constraints"
         return FileVerdict("unsat", "none", float("inf"), clock.spent, why)
+    asked = replace(asked, cases=tuple(possible(graph, asked.cases)))
+    if not asked.cases:
+        return FileVerdict("unsat", "none", 0.0, clock.spent, "no output of the last operation is in such a range")
     return _FileSearch(graph, Replay(parts, graph.to(dtype=torch.float32)), clock, engine).run(asked)
 
 
