@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 import torch
 from torch import Tensor
@@ -51,6 +53,10 @@ GRACE = 0.15
 """Seconds past its limit after which a search that looks at the clock too rarely is interrupted."""
 
 
+AGAIN = 0.01
+"""Seconds after which an interruption is tried again that would have been lost."""
+
+
 @contextmanager
 def interrupting(clock: Clock) -> Iterator[None]:
     """Raises `TimeUp` inside, soon after the clock is over. Only the main thread can be interrupted; others look themselves."""
@@ -59,8 +65,11 @@ def interrupting(clock: Clock) -> Iterator[None]:
         return
     seconds, began = max(clock.left, 0.0) + GRACE, time.monotonic()
 
-    def ring(*_: object) -> None:
-        raise TimeUp
+    def ring(_: int, frame: FrameType | None) -> None:
+        if _swallowed(frame):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        else:
+            raise TimeUp
 
     handler = signal.signal(signal.SIGALRM, ring)
     rest, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -71,6 +80,15 @@ def interrupting(clock: Clock) -> Iterator[None]:
         signal.signal(signal.SIGALRM, handler)
         if rest:
             signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - began), 1e-3))
+
+
+def _swallowed(frame: FrameType | None) -> bool:
+    """Whether Python drops what is raised here: in a finalizer, or when a weak reference tells that its object is gone."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename == weakref.__file__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @dataclass(frozen=True, eq=False)
