@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ballproof.bounds.alpha import alpha_lower
 from ballproof.bounds.elision import elided
-from ballproof.bounds.interval import bends_pass, interval_pass
+from ballproof.bounds.interval import bends_pass, interval_pass, prepared_bends
 from ballproof.bounds.linear import LinearPass
 from ballproof.bounds.memory import Budget
 from ballproof.bounds.methods import (
@@ -25,7 +25,7 @@ from ballproof.bounds.methods import (
     method_named,
 )
 from ballproof.bounds.zonotope import ZonotopePass, zonotope_lower
-from ballproof.graph import Graph
+from ballproof.graph import Graph, Snapshot
 from ballproof.problems import Region
 from ballproof.values import Interval
 
@@ -58,6 +58,12 @@ def answer_of(method: Method) -> Answer:  # noqa: PLR0911
             return lambda graph, region, rows, budget: reduce(
                 torch.maximum, (answer(graph, region, rows, budget) for answer in answers)
             )
+
+
+def margins_of(method: Method, graph: Graph) -> Answer | None:
+    """Who answers margins of labels `(batch or 1,)` by this method without their coefficients; None if nobody does."""
+    known = isinstance(method, IntervalMethod) and isinstance(graph, Snapshot) and graph.head is not None
+    return _interval_margins if known else None
 
 
 def ends_of(method: Method) -> Ends:
@@ -93,6 +99,13 @@ def _interval_lower(graph: Graph, region: Region, rows: Tensor, budget: Budget) 
     """The interval pass with the queries folded into the last layer where that is affine (elision)."""
     constants = graph.constants()
     return elided(graph, region, rows, bends_pass(graph, region, constants), constants)
+
+
+def _interval_margins(graph: Graph, region: Region, labels: Tensor, budget: Budget) -> Tensor:
+    """The same for the margins of labels, whose coefficients at the last bend a snapshot keeps."""
+    assert isinstance(graph, Snapshot) and graph.head is not None
+    graph.constants()  # refuses weights that were written to
+    return graph.head.least(prepared_bends(graph, region).known[graph.head.start], labels)
 
 
 def _linear_lower(graph: Graph, region: Region, method: LinearMethod, rows: Tensor, budget: Budget) -> Tensor:

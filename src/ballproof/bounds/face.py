@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ballproof.bounds.answers import Answer, answer_of, ends_of
+from ballproof.bounds.answers import Answer, answer_of, ends_of, margins_of
 from ballproof.bounds.backward import Cotangents
 from ballproof.bounds.interval import interval_pass
 from ballproof.bounds.linear import LinearPass
@@ -64,8 +64,12 @@ def _lower_bounds(graph: Graph, region: Region, coefficients: Tensor, method: st
     if not wanted or len(coefficients) not in (1, region.batch):
         told = f"`coefficients` has shape {tuple(coefficients.shape)}"
         raise InputError(f"{told}, expected (1 or {region.batch}, queries, {', '.join(map(str, graph.output_shape))})")
-    coefficients = coefficients.to(device=region.device, dtype=region.dtype)
-    parts = [answer(graph, part, own, budget) for part, own in _asked(graph, region, coefficients, budget)]
+    return _together(answer, graph, region, coefficients.to(device=region.device, dtype=region.dtype), budget)
+
+
+def _together(answer: Answer, graph: Graph, region: Region, asked: Tensor, budget: Budget) -> Tensor:
+    """The answers of all parts, if they are finite."""
+    parts = [answer(graph, part, own, budget) for part, own in _asked(graph, region, asked, budget)]
     found = parts[0] if len(parts) == 1 else torch.cat(parts)
     _finite(found, graph, region)
     return found
@@ -81,7 +85,10 @@ def margins(
     graph = as_graph(network, region)
     if len(graph.output_shape) != 1:
         raise InputError(f"`network` gives outputs of shape {graph.output_shape}, expected (classes,) for `labels`")
-    return _lower_bounds(graph, region, classified_as(labels).margins(graph.output_shape[0]), method, memory)
+    label, classes, answer = classified_as(labels), graph.output_shape[0], margins_of(method_named(method), graph)
+    if answer is None or len(label.labels) not in (1, region.batch):
+        return _lower_bounds(graph, region, label.margins(classes), method, memory)
+    return _together(answer, graph, region, label.of(classes).to(region.device), Budget(memory))
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ def linear_bounds(
 
 
 def _asked(graph: Graph, region: Region, rows: Tensor, budget: Budget) -> list[tuple[Region, Tensor]]:
-    """The parts of the region with their queries."""
+    """The parts of the region with their queries, or their labels."""
     found, start = [], 0
     for part in _split(graph, region, budget):
         found.append((part, rows if rows.shape[0] == 1 else rows[start : start + part.batch]))

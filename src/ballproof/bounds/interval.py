@@ -47,15 +47,20 @@ def interval_pass(graph: Graph, box: Interval, constants: Mapping[str, Tensor] |
 
 def bends_pass(graph: Graph, region: Region, constants: Mapping[str, Tensor]) -> Mapping[str, Interval]:
     """The interval pass up to the last nonlinear node, as far as queries meet it that are pulled back through affine nodes."""
+    if isinstance(graph, Snapshot):
+        return prepared_bends(graph, region)
+    known = {graph.input: region.box()}
+    for node in graph.varying[: _bends(graph)]:
+        known[node.name] = step(graph, node, known, constants)
+    return known
+
+
+def _bends(graph: Graph) -> int:
+    """How many computed nodes there are up to the last nonlinear one."""
     count = len(graph.varying)
     while count and isinstance(graph.varying[count - 1].operation, Affine):
         count -= 1
-    if isinstance(graph, Snapshot):
-        return _entered(graph, region, count)
-    known = {graph.input: region.box()}
-    for node in graph.varying[:count]:
-        known[node.name] = step(graph, node, known, constants)
-    return known
+    return count
 
 
 def _prepared_pass(graph: Snapshot, box: Interval, count: int) -> Ends:
@@ -63,9 +68,9 @@ def _prepared_pass(graph: Snapshot, box: Interval, count: int) -> Ends:
     return _followed(graph, {graph.input: torch.stack([box.lower, box.upper])}, 0, count)
 
 
-def _entered(graph: Snapshot, region: Region, count: int) -> Ends:
-    """The same without the input and what only reshapes it, where the first layer knows what becomes of the radius."""
-    entry = graph.entry
+def prepared_bends(graph: Snapshot, region: Region) -> Ends:
+    """`bends_pass` of a snapshot; not of the input and its shapes where the first layer knows what becomes of the radius."""
+    entry, count = graph.entry, _bends(graph)
     if entry is None or entry.count > count or not (isinstance(region, Linf) and region.even):
         return _prepared_pass(graph, region.box(), count)
     return _followed(graph, {entry.node.name: entry.ends(region.center, region.reach)}, entry.count, count)

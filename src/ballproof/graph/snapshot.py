@@ -13,6 +13,7 @@ from torch import Tensor
 from ballproof.errors import SoundnessError
 from ballproof.graph.entry import Entry
 from ballproof.graph.graph import Graph
+from ballproof.graph.head import Head
 from ballproof.graph.node import Node
 from ballproof.operations import Role
 from ballproof.operations.base import Rule
@@ -101,6 +102,12 @@ class Snapshot(Graph):
         """The first layer, if it is alone with the input."""
         with torch.inference_mode(False), torch.no_grad():
             return Entry.of(self.varying, self.input, self.input_shape, self.constants())
+
+    @cached_property
+    def head(self) -> Head | None:
+        """The last layers as the margins of every label, where they are affine on one node."""
+        with torch.inference_mode(False), torch.no_grad():
+            return Head.of(self, self.constants())
 
     def _step(self, node: Node, constants: Mapping[str, Tensor]) -> Step:
         assert node.operation is not None

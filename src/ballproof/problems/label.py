@@ -29,13 +29,8 @@ class Label:
         index = rows(index)
         return self if len(self.labels) == 1 else Label(self.labels[index])
 
-    def property(self, classes: int) -> Property:
-        """The margins, one group for each wrong class in order."""
-        margins = self.margins(classes)
-        return Property(margins, margins.new_zeros(1, classes - 1), tuple(range(classes - 1)))
-
-    def margins(self, classes: int) -> Tensor:
-        """c = e_y - e_j for each wrong class j in order, `(batch, classes - 1, classes)`; float32 holds them exactly."""
+    def of(self, classes: int) -> Tensor:
+        """The labels, `(batch or 1,)`, each one of these classes."""
         if classes < 2:
             raise InputError(f"labels need a network with 2 outputs or more, this has {classes}")
         y = self.labels
@@ -43,7 +38,16 @@ class Label:
         if not 0 <= low <= high < classes:
             at = int(((y < 0) | (y >= classes)).nonzero()[0])
             raise InputError(f"`labels` holds {int(y[at])} in example {at}, expected 0 to {classes - 1}")
-        kind = torch.get_default_dtype()
+        return y
+
+    def property(self, classes: int) -> Property:
+        """The margins, one group for each wrong class in order."""
+        margins = self.margins(classes)
+        return Property(margins, margins.new_zeros(1, classes - 1), tuple(range(classes - 1)))
+
+    def margins(self, classes: int) -> Tensor:
+        """c = e_y - e_j for each wrong class j in order, `(batch, classes - 1, classes)`; float32 holds them exactly."""
+        y, kind = self.of(classes), torch.get_default_dtype()
         return _margins_of_every(classes, y.device, kind).index_select(0, y) if classes <= FEW else _margins(y, classes, kind)
 
 
