@@ -49,11 +49,11 @@ class Budget:
     def queries(self, batch: int, widest: int, dtype: torch.dtype, times: int = 1) -> int:
         """How many queries of a batch fit at once; at least one. times: how many times the cache's size they may take."""
         room = min(self.bytes, times * CACHE_BYTES)
-        return max(1, room // (LIVE_COPIES * max(1, batch) * widest * torch.finfo(dtype).bits // 8))
+        return max(1, room // (LIVE_COPIES * max(1, batch) * widest * dtype.itemsize))
 
     def examples(self, widest: int, dtype: torch.dtype, queries: int = 64) -> int:
         """How many examples fit at once if each is to have room for some queries; at least one."""
-        return max(1, self.bytes // (LIVE_COPIES * queries * widest * torch.finfo(dtype).bits // 8))
+        return max(1, self.bytes // (LIVE_COPIES * queries * widest * dtype.itemsize))
 
     def over_queries(
         self, ask: Callable[[Tensor], T], queries: Tensor, batch: int, widest: int, dtype: torch.dtype, times: int = 1

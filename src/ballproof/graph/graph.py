@@ -55,7 +55,12 @@ class Graph:
     @property
     def dtype(self) -> torch.dtype:
         """The floating type of the constants; torch's default where there is none."""
-        return next((v.dtype for v in self.values.values() if v.is_floating_point()), torch.get_default_dtype())
+        return torch.get_default_dtype() if self.weighed is None else self.weighed.dtype
+
+    @cached_property
+    def weighed(self) -> Tensor | None:
+        """The first constant of a floating type, whose type and device are the network's; None where there is none."""
+        return next((v for v in self.values.values() if v.is_floating_point()), None)
 
     def constants(self) -> dict[str, Tensor]:
         """The value of every constant node, given or computed; gradients flow to the parameters."""

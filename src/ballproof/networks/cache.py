@@ -97,7 +97,7 @@ def _fitting(graph: Graph, example: Tensor) -> Graph:
             f"the inputs have shape {tuple(example.shape)}, the network takes "
             f"({', '.join(['batch', *map(str, graph.input_shape)])})"
         )
-    first = next((v for v in graph.values.values() if v.is_floating_point()), example)
+    first = example if graph.weighed is None else graph.weighed
     if (first.dtype, first.device) != (example.dtype, example.device):
         raise InputError(
             f"the inputs are {example.dtype} on {example.device}, the network {first.dtype} on {first.device}; "
