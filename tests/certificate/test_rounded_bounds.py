@@ -11,6 +11,7 @@ import torch
 
 from ballproof.bounds import lower_bounds
 from ballproof.certificate.checker.arithmetic import Arithmetic, gamma
+from ballproof.certificate.checker.network import Part
 from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.rounded import Bounds
 from ballproof.networks.onnx_file import read_onnx
@@ -121,3 +122,17 @@ def test_gamma_is_above_its_formula() -> None:
     for count in (1, 5, 1000, 10**6):
         unit = Fraction(1, 2**53)
         assert Fraction(gamma(count)) >= count * unit / (1 - count * unit)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
+def test_rows_of_a_convolution_are_pulled_back_as_by_its_matrix(share: float) -> None:
+    """Exactly, on whole numbers: rows that few windows see, that all see, and that are zero, in fractions too."""
+    random = np.random.default_rng(int(100 * share))
+    windows = np.array([[0, 1, 3, 4], [1, 2, 4, 5], [3, 4, -1, -1], [5, 8, 6, -1]])
+    places = np.stack([windows, np.where(windows < 0, -1, 8 - windows)])
+    part = Part(0, 9, places, random.integers(-9, 9, (2, 3, 4)).astype(float))
+    matrix = part.applied(part.weight, np.eye(9)).T
+    rows = random.integers(-9, 9, (2, 7, 24)) * (random.random((2, 7, 24)) < share) * 1.0
+    assert np.array_equal(part.pulled(rows), rows @ matrix)
+    exact = Part(0, 9, part.places, np.vectorize(Fraction)(part.weight))
+    assert np.array_equal(exact.pulled(np.vectorize(Fraction, otypes=[object])(rows)), rows @ matrix)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from ballproof.certificate.checker.arithmetic import Arithmetic, NotModelledError, RefusedError
 from ballproof.certificate.checker.network import Network, Question, Root
@@ -65,7 +66,7 @@ class Rigorous:
 
     def margins(self, x: Array, labels: Array) -> Array:
         """Proven lower values of the label's logit minus each other one, `(n, classes - 1)`, with all rounding taken off."""
-        with ThreadPool(torch.get_num_threads()) as pool:
+        with threadpool_limits(1, "blas"), ThreadPool(torch.get_num_threads()) as pool:  # the examples are what runs at once
             return np.array(pool.starmap(self._margins, zip(x, labels.tolist(), strict=True)))
 
     def _margins(self, x: Array, label: int) -> Array:

@@ -44,14 +44,14 @@ class Part:
             return spread(row * self.weight[:, 0, 0], self.places[:, 0, 0], self.size)
         if self.places.shape[:2] == (1, 1):
             return spread(row @ self.weight[0], self.places[0, 0], self.size)
-        groups, count, k = self.places.shape
-        many = row.reshape(-1, groups, self.weight.shape[1], count).transpose(1, 2, 3, 0)
-        wide = self.weight.swapaxes(1, 2) @ many.reshape(groups, many.shape[1], -1)
-        found = np.zeros((self.size + 1, many.shape[3]), row.dtype)
-        for places, value in zip(self.places, wide.reshape(groups, k, count, -1), strict=True):
-            for at, window in enumerate(places):
-                found[window] += value[:, at]
-        return np.ascontiguousarray(found[:-1].T).reshape(*row.shape[:-1], self.size)
+        many = row.reshape(-1, *self.weight.shape[:2], self.places.shape[1])
+        live, found = (many != 0).any(2), np.zeros((len(many), self.size + 1), row.dtype)
+        for group, (places, weight) in enumerate(zip(self.places, self.weight, strict=True)):
+            for window, at in enumerate(places):
+                some = np.flatnonzero(live[:, group, window])  # the rows to which this window is anything
+                met = (slice(None), at) if len(some) == len(many) else np.ix_(some, at)
+                found[met] += many[some, group, :, window] @ weight
+        return found[:, :-1].reshape(*row.shape[:-1], self.size)
 
 
 def spread(row: Array, places: Array, size: int) -> Array:

@@ -54,6 +54,10 @@ class Lines:
     cost: Any = None
 
 
+AT_ONCE = 2**18
+"""Coefficients of one node that travel together: more are slower, for they leave the cache."""
+
+
 class Bounds:
     """Proven intervals of every node on boxes `(boxes, inputs)`, and lower values of rows at the output."""
 
@@ -114,8 +118,9 @@ class Bounds:
         open_, source = np.flatnonzero(unsettled.any(0)), self.network.nodes[part.source]
         if len(open_) and source.kind == "affine" and any(p.source for p in source.parts):  # else no row knows more
             rows = np.eye(source.size, dtype=self.type)[take[open_]]
-            rows, zero = np.concatenate([rows, -rows])[None], np.zeros((1, 2 * len(open_)), self.type)
-            found, asked = self._planes(part.source, rows, zero, {}).least, unsettled[:, open_]  # no box minds its company
+            parts = np.array_split(np.concatenate([rows, -rows])[None], min(len(rows), 1 + len(low) * rows.size // AT_ONCE), 1)
+            found = np.concatenate([self._planes(part.source, r, 0 * r[:, :, 0], {}).least for r in parts], 1)
+            asked = unsettled[:, open_]  # no box minds its company
             low[:, open_] = np.where(asked, np.maximum(low[:, open_], found[:, : len(open_)]), low[:, open_])
             high[:, open_] = np.where(asked, np.minimum(high[:, open_], -found[:, len(open_) :]), high[:, open_])
         if bool((low > high).any()):
