@@ -130,3 +130,14 @@ def test_tables_of_too_many_numbers_are_not_kept(monkeypatch: pytest.MonkeyPatch
     fresh = bp.snapshot(net, region)
     assert fresh.head is None
     torch.testing.assert_close(bp.margins(fresh, region, y, "interval"), wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_networks_without_weights_and_batches_without_examples_are_answered(dtype: torch.dtype) -> None:
+    region = bp.Linf(torch.randn(3, 4, dtype=dtype), 0.2)
+    for net in (nn.ReLU(), nn.Softmax(1)):
+        ours, theirs = (bp.margins(n, region, [0, 1, 2], "interval") for n in (bp.snapshot(net, region), net))
+        torch.testing.assert_close(ours, theirs)
+    net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, CLASSES)).to(dtype)
+    none = torch.empty(0, dtype=torch.long)
+    assert bp.margins(bp.snapshot(net, region), region[none], none, "interval").shape == (0, CLASSES - 1)

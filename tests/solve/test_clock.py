@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -66,3 +67,54 @@ def test_an_interruption_that_would_be_dropped_comes_again(
     with pytest.raises(TimeUp):
         search()
     assert done
+
+
+def test_an_interruption_that_was_dropped_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a callback that nobody knows of beforehand; Python tells of what it drops there."""
+    monkeypatch.setattr(clocks, "GRACE", 0.05)
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: dropped.append(told.exc_type))
+    dropped: list[type[BaseException] | None] = []
+
+    class Value:
+        pass
+
+    def search() -> None:
+        with interrupting(Clock(0)):
+            value = Value()
+            kept = weakref.ref(value, lambda _: busy(0.3))
+            del value
+            assert kept() is None
+            busy(20)
+
+    with pytest.raises(TimeUp):
+        search()
+    assert dropped == [TimeUp]
+
+
+def test_a_search_below_a_finalizer_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clocks, "GRACE", 0.05)
+    seen = []
+
+    class Searching:
+        def __del__(self) -> None:
+            try:
+                with interrupting(Clock(0)):
+                    busy(20)
+            except TimeUp:
+                seen.append(True)
+
+    one = Searching()
+    del one
+    assert seen == [True]
+
+
+def test_an_alarm_that_comes_after_the_block_is_nothing() -> None:
+    """The signal may be on its way when the alarm is taken back."""
+    before = signal.getsignal(signal.SIGALRM)
+    with interrupting(Clock(60)):
+        ring = signal.getsignal(signal.SIGALRM)
+    assert signal.getsignal(signal.SIGALRM) is before
+    left = signal.getitimer(signal.ITIMER_REAL)
+    assert callable(ring) and ring is not before
+    ring(signal.SIGALRM, None)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] <= left[0]

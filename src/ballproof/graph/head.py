@@ -33,12 +33,12 @@ class Head:
     def of(graph: Graph, constants: Mapping[str, Tensor]) -> Head | None:
         """None where the margins meet several nodes or the input, or are of too many numbers."""
         last = next((n for n in reversed(graph.varying) if not isinstance(n.operation, Affine)), None)
-        if last is None or len(graph.output_shape) != 1:
+        if last is None or graph.weighed is None or len(graph.output_shape) != 1:
             return None
         classes = graph.output_shape[0]
         if classes < 2 or 2 * classes * (classes - 1) * prod(last.shape) > MOST_NUMBERS:
             return None
-        own = torch.eye(classes, dtype=graph.dtype, device=next(iter(constants.values())).device)
+        own = torch.eye(classes, dtype=graph.weighed.dtype, device=graph.weighed.device)
         differences = (own.unsqueeze(1) - own.unsqueeze(0))[own == 0].reshape(1, -1, classes)
         met, offset = pulled(graph, differences, constants)
         if met.keys() != {last.name}:
@@ -50,6 +50,6 @@ class Head:
     def least(self, ends: Tensor, labels: Tensor) -> Tensor:
         """The least margins of `labels (batch or 1,)`, `(batch, classes - 1)`, for `ends (2, batch, *node)` of the node."""
         batch = ends.shape[1]
-        flat = ends.reshape(2, batch, -1).transpose(0, 1).reshape(batch, -1, 1)
+        flat = ends.flatten(2).transpose(0, 1).reshape(batch, self.on_ends.shape[2], 1)
         rows, offset = (t.index_select(0, labels).expand(batch, -1, -1) for t in (self.on_ends, self.offset))
         return torch.baddbmm(offset, rows, flat).squeeze(2)

@@ -44,7 +44,10 @@ class Operation(ABC):
     """Each output coordinate depends on one coordinate of one varying input, and no two on the same one."""
 
     codomain: tuple[float, float] = (-inf, inf)
-    """Numbers that every value lies between, ends included, whatever the arguments. Law: sampled points do."""
+    """Numbers that every value lies between, ends included, whatever the arguments, in floats too. Law: sampled points do.
+
+    Without an end where runtimes approximate the function: ONNX Runtime's tanh goes beyond 1.
+    """
 
     @abstractmethod
     def forward(self, *inputs: Tensor) -> Tensor:

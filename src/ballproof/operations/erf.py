@@ -20,7 +20,6 @@ class Erf(Scalar):
     """Convex below 0, concave above; its slope is 2 / sqrt(pi) exp(-x^2)."""
 
     monotone: ClassVar[int] = 1
-    codomain = (-1.0, 1.0)
     breaks = ((0.0, 0),)
     curvature = (1, -1)
 

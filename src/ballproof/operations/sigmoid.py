@@ -19,7 +19,6 @@ class Sigmoid(Scalar):
     """The logistic function: convex below 0, concave above."""
 
     monotone: ClassVar[int] = 1
-    codomain = (0.0, 1.0)
     breaks = ((0.0, 0),)
     curvature = (1, -1)
 

@@ -25,7 +25,6 @@ class Wave(Scalar):
     of a family in the interval are enough.
     """
 
-    codomain = (-1.0, 1.0)
     phase: ClassVar[float]
     """f(x) = cos(x - phase)."""
 

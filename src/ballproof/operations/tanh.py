@@ -20,7 +20,6 @@ class Tanh(Scalar):
     """The hyperbolic tangent, 2 sigmoid(2x) - 1: convex below 0, concave above."""
 
     monotone: ClassVar[int] = 1
-    codomain = (-1.0, 1.0)
     breaks = ((0.0, 0),)
     curvature = (1, -1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -63,8 +63,8 @@ def radius(eps: float | Tensor, center: Tensor, per_pixel: bool, norm: str) -> T
     (`per_pixel` alone) and broadcast to `(batch, *input)` as PyTorch does, from the right.
     """
     given = number("eps", eps, center)
-    low, high = extremes(given) if isinstance(eps, Tensor) else (float(eps),) * 2
-    if not (low >= 0 and high <= torch.finfo(center.dtype).max):
+    low, high = (0, 1) if not isinstance(eps, Tensor) and 0 <= eps <= 1 else extremes(given)
+    if not (low >= 0 and high < inf):
         raise InputError(f"`eps` is {low if not low >= 0 else high:g}, expected a finite number >= 0 in the units of the input")
     batch, ones = len(center), (1,) * (center.ndim - 1)
     if given.ndim == 0 or tuple(given.shape) == (1,):

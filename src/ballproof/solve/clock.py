@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -52,9 +53,8 @@ class TimeUp(BaseException):
 GRACE = 0.15
 """Seconds past its limit after which a search that looks at the clock too rarely is interrupted."""
 
-
-AGAIN = 0.01
-"""Seconds after which an interruption is tried again that would have been lost."""
+SOON, LATER = 0.01, 0.4
+"""Seconds after which the alarm comes again: where Python would drop what is raised, and in case it was dropped after all."""
 
 
 @contextmanager
@@ -63,12 +63,15 @@ def interrupting(clock: Clock) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
-    seconds, began = max(clock.left, 0.0) + GRACE, time.monotonic()
+    seconds, began, done = max(clock.left, 0.0) + GRACE, time.monotonic(), False
+    home = sys._getframe(2)  # the one that entered, behind this one and that of `contextmanager`
 
     def ring(_: int, frame: FrameType | None) -> None:
-        if _swallowed(frame):
-            signal.setitimer(signal.ITIMER_REAL, AGAIN)
-        else:
+        if done:
+            return
+        dropped = _dropped(frame, home)
+        signal.setitimer(signal.ITIMER_REAL, SOON if dropped else LATER)
+        if not dropped:
             raise TimeUp
 
     handler = signal.signal(signal.SIGALRM, ring)
@@ -76,15 +79,16 @@ def interrupting(clock: Clock) -> Iterator[None]:
     try:
         yield
     finally:
+        done = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         if rest:
             signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - began), 1e-3))
 
 
-def _swallowed(frame: FrameType | None) -> bool:
-    """Whether Python drops what is raised here: in a finalizer, or when a weak reference tells that its object is gone."""
-    while frame is not None:
+def _dropped(frame: FrameType | None, home: FrameType) -> bool:
+    """Whether Python drops what is raised in this frame: it is in a finalizer, or in a callback of `weakref`'s containers."""
+    while frame is not None and frame is not home:
         if frame.f_code.co_name == "__del__" or frame.f_code.co_filename == weakref.__file__:
             return True
         frame = frame.f_back

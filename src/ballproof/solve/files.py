@@ -66,10 +66,11 @@ def _decided(network: Files, specification: Path | str, clock: Clock, engine: st
     if not asked.cases:
         why = "the region is empty: no input satisfies its constraints"
         return FileVerdict("unsat", "none", float("inf"), clock.spent, why)
-    asked = replace(asked, cases=tuple(possible(graph, asked.cases)))
-    if not asked.cases:
-        return FileVerdict("unsat", "none", 0.0, clock.spent, "no output of the last operation is in such a range")
-    return _FileSearch(graph, Replay(parts, graph.to(dtype=torch.float32)), clock, engine).run(asked)
+    search = _FileSearch(graph, Replay(parts, graph.to(dtype=torch.float32)), clock, engine)
+    open_ = tuple(possible(graph, asked.cases, search.region_of))
+    if not open_:
+        return FileVerdict("unsat", "none", 0.0, clock.spent, "no value of the last operation is there, whatever the input")
+    return search.run(replace(asked, cases=open_))
 
 
 def _work(graph: Graph) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import reduce
 from itertools import pairwise
 from itertools import product as combinations
 from math import isfinite
+from typing import NamedTuple
 
 from ballproof.errors import InputError, UnsupportedError
 from ballproof.problems.vnnlib.forms import Form
@@ -31,16 +33,12 @@ Polynomial = dict[Factors, float]
 CONSTANT: Factors = ()
 
 
-class Atom(tuple[Polynomial, bool]):
-    """`form <= 0`, or `form < 0` where strict."""
+class Atom(NamedTuple):
+    """`form <= 0`, or `form < 0` where strict. exact: its numbers are the file's decimals, none of them rounded."""
 
-    @property
-    def form(self) -> Polynomial:
-        return self[0]
-
-    @property
-    def strict(self) -> bool:
-        return self[1]
+    form: Polynomial
+    strict: bool = False
+    exact: bool = False
 
 
 Conjunction = tuple[Atom, ...]
@@ -58,9 +56,9 @@ def alternatives(form: Form) -> list[Conjunction]:
         case ["false"] | "false":
             return []
         case ["<=" | ">=" | "<" | ">" | "=" | "==" | "!=" as sign, *parts] if len(parts) >= 2:
-            return _all([_compared(str(sign), polynomial(a), polynomial(b)) for a, b in pairwise(parts)])
+            return _all([_compared(str(sign), a, b) for a, b in pairwise(parts)])
         case ["distinct", a, b]:
-            return _compared("!=", polynomial(a), polynomial(b))
+            return _compared("!=", a, b)
     raise UnsupportedError(f"the formula `{_told(form)}`; supported: and, or, <=, <, >=, >, =, !=")
 
 
@@ -86,17 +84,24 @@ def _all(parts: list[list[Conjunction]]) -> list[Conjunction]:
     return [tuple(atom for c in chosen for atom in c) for chosen in combinations(*parts)]
 
 
-def _compared(sign: str, a: Polynomial, b: Polynomial) -> list[Conjunction]:
-    difference = _sum(a, b, -1.0)
+def _compared(sign: str, a: Form, b: Form) -> list[Conjunction]:
+    difference = _sum(polynomial(a), polynomial(b), -1.0)
     opposite = {k: -v for k, v in difference.items()}
     match sign:
-        case "<=" | "<":
-            return [(Atom((difference, sign == "<")),)]
-        case ">=" | ">":
-            return [(Atom((opposite, sign == ">")),)]
+        case "<=":
+            return [(Atom(difference),)]
+        case ">=":
+            return [(Atom(opposite),)]
         case "=" | "==":
-            return [(Atom((difference, False)), Atom((opposite, False)))]
-    return [(Atom((difference, True)),), (Atom((opposite, True)),)]
+            return [(Atom(difference), Atom(opposite))]
+    exact = _exact(a) and _exact(b)
+    below, above = Atom(difference, True, exact), Atom(opposite, True, exact)
+    return [(below,)] if sign == "<" else [(above,)] if sign == ">" else [(below,), (above,)]
+
+
+def _exact(form: Form) -> bool:
+    """Whether it is one variable, or one decimal that a float holds as it is."""
+    return isinstance(form, str) and (bool(VARIABLE.fullmatch(form)) or Decimal(form) == Decimal(number(form)))
 
 
 def polynomial(form: Form) -> Polynomial:

@@ -144,7 +144,7 @@ class Reader:
 
 def _bound(sign: str, kind: str, number: str, value: str) -> Atom:
     factor = 1.0 if sign == "<=" else -1.0
-    return Atom(({(f"{kind}_{number}",): factor, CONSTANT: -factor * float(value)}, False))
+    return Atom({(f"{kind}_{number}",): factor, CONSTANT: -factor * float(value)})
 
 
 class _Box:
@@ -178,7 +178,7 @@ class _Box:
             else:
                 single = [(*f[0], v) for f, v in terms if len(f) == 1]
                 on_y, on_x = (tuple((n, v) for kind, n, v in single if kind == wanted) for wanted in "YX")
-                self.rows.append(Row(on_y, on_x, bound, atom.strict, tuple(t for t in terms if len(t[0]) > 1)))
+                self.rows.append(Row(on_y, on_x, bound, atom.strict, tuple(t for t in terms if len(t[0]) > 1), atom.exact))
 
     def _declared(self, used: Iterable[Variable]) -> None:
         for kind, number in used:

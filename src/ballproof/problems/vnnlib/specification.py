@@ -22,7 +22,7 @@ Product = tuple[Variable, ...]
 class Row:
     """`sum on_y[j] y_j + sum on_x[i] x_i + sum on_products[p] p(x, y) <= bound`, strictly where `strict`.
 
-    Pairs of (number or product, coefficient).
+    Pairs of (number or product, coefficient). exact: its numbers are the file's decimals, none of them rounded.
     """
 
     on_y: tuple[tuple[int, float], ...]
@@ -30,6 +30,7 @@ class Row:
     bound: float
     strict: bool = False
     on_products: tuple[tuple[Product, float], ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True, eq=False)
