@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ballproof.bounds.backward import matters
+from ballproof.bounds.backward import matters, rowwise
 from ballproof.bounds.linear import chosen
 from ballproof.graph import Node
 from ballproof.operations import Nonlinear
@@ -170,7 +170,7 @@ def opened(node: Node, operation: Scalar, given: list[Argument], found: Relaxati
     index = chosen(mask)
     if not index.shape[1]:
         return None
-    slope, offset = (t.flatten(1).scatter(1, index, 0.0).unsqueeze(1) for t in (low.slopes[0], low.offset))
+    slope, offset = (rowwise(t).scatter(1, index, 0.0).unsqueeze(1) for t in (low.slopes[0], low.offset))
     places = Places(tuple(mask.shape[1:]), index.unsqueeze(1), slope, offset if matters(offset) else None)
     ends = Interval(_at(x.lower, index), _at(x.upper, index))
     others = [_at(c.expand_as(x.lower), index) for c in constants if isinstance(c, Tensor)]
@@ -180,7 +180,7 @@ def opened(node: Node, operation: Scalar, given: list[Argument], found: Relaxati
 
 
 def _at(value: Tensor, index: Tensor) -> Tensor:
-    return value.flatten(1).gather(1, index)
+    return rowwise(value).gather(1, index)
 
 
 def _queried(value: Tensor, queries: int) -> Tensor:

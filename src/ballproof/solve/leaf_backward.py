@@ -154,7 +154,7 @@ class LeafBackward(Backward):
         last = cotangent.ndim == 5 and cotangent.stride(2) == 1 and cotangent.shape[2] > 1
         places = opening.places.channels_last() if last else opening.places
         ordered = cotangent.permute(0, 1, 3, 4, 2) if last else cotangent
-        flat = ordered.flatten(2)
+        flat = ordered.reshape(*ordered.shape[:2], ordered.shape[2:].numel())  # a node of one number may have no axes
         index = places.index.flatten()
         passed, own = Taken.apply(flat, places.slope, index)
         values, extra, direct = opening.through(own)

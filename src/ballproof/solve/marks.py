@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ballproof.bounds.backward import rowwise
 from ballproof.graph import Graph, Node
 from ballproof.operations import Nonlinear, Role
 from ballproof.operations.base import Argument, Slope
@@ -91,7 +92,7 @@ class Joint:
         """By number of site: how far the coefficients of its neurons turn on each leaf, `(leaves, neurons)`."""
         found = iter(self.operation.sway(cotangent, *self.known(leaves, sites)))
         each = [(number, next(found)) for a, number in zip(self.arguments, self.sites, strict=True) if isinstance(a, Interval)]
-        return [(n, s.flatten(1)[:, sites[n].places]) for n, s in each if n is not None]
+        return [(n, rowwise(s)[:, sites[n].places]) for n, s in each if n is not None]
 
     def to(self, kind: torch.dtype) -> Joint:
         """The same in another precision, rounded to the nearest."""
@@ -136,6 +137,6 @@ def _on(leaves: Leaves, sites: list[Site], whole: Interval, number: int | None) 
     shape = (len(leaves), *whole.lower.shape[1:])
     if number is None:
         return Interval(whole.lower.expand(shape), whole.upper.expand(shape))
-    place = lambda all_, own: all_.flatten(1).repeat(len(leaves), 1).index_copy(1, sites[number].places, own).reshape(shape)  # noqa: E731
+    place = lambda all_, own: rowwise(all_).repeat(len(leaves), 1).index_copy(1, sites[number].places, own).reshape(shape)  # noqa: E731
     known = marked(leaves, sites, number)
     return Interval(place(whole.lower, known.lower), place(whole.upper, known.upper))

@@ -92,7 +92,7 @@ class Forms:
             total = total + Dyadic.of(_numbers(term.expand(1, *node.shape)).reshape(-1, 1)).wide(self.columns)
         for name, pulled in zip(node.inputs, operation.pull_back(rows, given, shapes), strict=True):
             if pulled is not None:
-                total = total + Dyadic.of(_numbers(pulled.flatten(1))).times(self.nodes[name].wide(self.columns))
+                total = total + Dyadic.of(_numbers(pulled.reshape(size, -1))).times(self.nodes[name].wide(self.columns))
         return total
 
     def _scalar(self, node: Node, operation: Scalar) -> Dyadic:
