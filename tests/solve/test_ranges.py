@@ -11,6 +11,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from ballproof.errors import InputError, UnsupportedError
 from ballproof.networks import as_graph
 from ballproof.problems import Box
 from ballproof.problems.vnnlib import Row, read_vnnlib
@@ -35,11 +36,12 @@ CASES = [
     ("Clip", {}, "(>= Y_0 0.5)", "sat"),
     ("Abs", {}, "(< Y_0 0)", "unsat"),
     ("Abs", {}, "(> Y_0 1.9)", "sat"),
-    # attainable, but not in the floats that the numbers are read as
-    ("Relu", {}, "(< Y_0 1e-400)", "unknown"),
-    ("Relu", {}, "(< Y_0 1e-999999999)", "unknown"),
-    ("Relu", {}, "(< (+ Y_0 1) 1.00000000000000001)", "unknown"),
-    ("Clip", {}, "(> (+ (* 0.1 Y_0) (* 0.7 Y_1)) 0.4)", "unknown"),
+    ("Relu", {}, "(< (+ Y_0 (* 2 Y_1)) 0)", "unsat"),
+    # attainable, though not for floats of the numbers added up one by one
+    ("Relu", {}, "(< (+ Y_0 1) 1.00000000000000001)", "sat"),
+    ("Relu", {}, "(<= (+ Y_0 0.1 0.2) 0.3)", "sat"),
+    ("Relu", {}, "(<= Y_0 (- 0.3 0.1 0.2))", "sat"),
+    ("Clip", {}, "(> (+ (* 0.1 Y_0) (* 0.7 Y_1)) 0.4)", "unknown"),  # a tie, but of numbers that floats do not hold
     # the runtime's tanh goes beyond 1
     ("Tanh", {}, "(> Y_0 1)", "not unsat"),
     # not defined on the region
@@ -102,12 +104,23 @@ def test_rows_are_left_out_exactly_where_no_value_of_the_codomains_meets_them(tm
         ("(< 3 Y_0)", True),
         ("(< Y_0 Y_1)", True),
         ("(< Y_0 0.1)", False),
-        ("(< Y_0 1e-400)", False),
         ("(< Y_0 0.99999999999999999999)", False),
-        ("(< (+ Y_0 0) 0)", False),
+        ("(< (+ Y_0 0.1 0.2) 0.3)", True),
+        ("(< (* 3 Y_0) (/ 3 7))", False),
         ("(<= Y_0 0.5)", False),
     ],
 )
 def test_numbers_are_exact_where_floats_hold_the_decimals(asked: str, exact: bool, tmp_path: Path) -> None:
     (case,) = read_vnnlib(written(tmp_path, "Relu", {}, asked)[1]).cases
     assert [row.exact for group in case.groups for row in group] == [exact]
+
+
+@pytest.mark.parametrize("word", ["1e-400", "1e-999999999", "4.9e-324"])
+def test_numbers_nearer_to_zero_than_floats_reach_are_refused(word: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=f"the number `{word}`"):
+        read_vnnlib(written(tmp_path, "Relu", {}, f"(< Y_0 {word})")[1])
+
+
+def test_products_of_numbers_that_no_float_holds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no float holds"):
+        read_vnnlib(written(tmp_path, "Relu", {}, "(<= (* 1e308 100 Y_0) -1)")[1])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from functools import reduce
+from fractions import Fraction
+from functools import lru_cache, reduce
 from itertools import pairwise
 from itertools import product as combinations
 from math import isfinite
+from sys import float_info
 from typing import NamedTuple
 
 from ballproof.errors import InputError, UnsupportedError
@@ -28,7 +30,10 @@ Factors = tuple[str, ...]
 """The variables of a product, sorted; none of a constant."""
 
 Polynomial = dict[Factors, float]
-"""A sum of products, each with its coefficient."""
+"""A sum of products, each with its coefficient, the float that is nearest to what the file says."""
+
+Exact = dict[Factors, Fraction]
+"""The same before anything is rounded: floats of decimals that cancel leave a rest."""
 
 CONSTANT: Factors = ()
 
@@ -85,38 +90,41 @@ def _all(parts: list[list[Conjunction]]) -> list[Conjunction]:
 
 
 def _compared(sign: str, a: Form, b: Form) -> list[Conjunction]:
-    difference = _sum(polynomial(a), polynomial(b), -1.0)
-    opposite = {k: -v for k, v in difference.items()}
+    difference = _sum(polynomial(a), polynomial(b), -1)
+    below = _rounded(difference)
+    above = {k: -v for k, v in below.items()}
     match sign:
         case "<=":
-            return [(Atom(difference),)]
+            return [(Atom(below),)]
         case ">=":
-            return [(Atom(opposite),)]
+            return [(Atom(above),)]
         case "=" | "==":
-            return [(Atom(difference), Atom(opposite))]
-    exact = _exact(a) and _exact(b)
-    below, above = Atom(difference, True, exact), Atom(opposite, True, exact)
-    return [(below,)] if sign == "<" else [(above,)] if sign == ">" else [(below,), (above,)]
+            return [(Atom(below), Atom(above))]
+    exact = all(v == below[k] for k, v in difference.items())
+    each = {"<": [below], ">": [above]}.get(sign, [below, above])
+    return [(Atom(form, True, exact),) for form in each]
 
 
-def _exact(form: Form) -> bool:
-    """Whether it is one variable, or one decimal that a float holds as it is."""
-    return isinstance(form, str) and (bool(VARIABLE.fullmatch(form)) or Decimal(form) == Decimal(number(form)))
+def _rounded(exact: Exact) -> Polynomial:
+    try:
+        return {k: float(v) for k, v in exact.items()}
+    except OverflowError as error:
+        raise InputError("a relation multiplies numbers to one that no float holds") from error
 
 
-def polynomial(form: Form) -> Polynomial:
+def polynomial(form: Form) -> Exact:
     """A term as a sum of products of variables."""
     if isinstance(form, str):
-        return {(form,): 1.0} if VARIABLE.fullmatch(form) else {CONSTANT: number(form)}
+        return {(form,): Fraction(1)} if VARIABLE.fullmatch(form) else {CONSTANT: number(form)}
     match form:
         case ["+", *parts]:
-            return _total(parts, 1.0)
+            return _total(parts)
         case ["-", only]:
             return {k: -v for k, v in polynomial(only).items()}
         case ["-", first, *parts]:
-            return _sum(polynomial(first), _total(parts, 1.0), -1.0)
+            return _sum(polynomial(first), _total(parts), -1)
         case ["*", *parts]:
-            return reduce(_product, (polynomial(p) for p in parts), {CONSTANT: 1.0})
+            return reduce(_product, (polynomial(p) for p in parts), {CONSTANT: Fraction(1)})
         case ["/", a, b]:
             divisor = polynomial(b)
             if set(divisor) == {CONSTANT} and divisor[CONSTANT]:
@@ -124,40 +132,44 @@ def polynomial(form: Form) -> Polynomial:
     raise UnsupportedError(f"the term `{_told(form)}`; supported: numbers, X_i, Y_i, +, -, *, and / by a number")
 
 
-def number(word: str) -> float:
-    """A decimal, with an exponent or without."""
+@lru_cache(maxsize=2**16)
+def number(word: str) -> Fraction:
+    """A decimal, with an exponent or without, exactly."""
     try:
         value = float(word) if word[-1:].isdigit() or word[-1:] == "." else float("nan")
     except ValueError:
         value = float("nan")
     if not isfinite(value):
         raise InputError(f"`{word}` is neither a number nor a variable X_i or Y_i")
-    return value
+    exact = Decimal(word)
+    if abs(value) < float_info.min and exact != Decimal(value):
+        raise UnsupportedError(f"the number `{word[:40]}`; supported: those as far from 0 as floats reach")
+    return Fraction(exact) if value else Fraction(0)
 
 
-def _total(parts: list[Form], factor: float) -> Polynomial:
-    total: Polynomial = {}
+def _total(parts: list[Form]) -> Exact:
+    total: Exact = {}
     for p in parts:
-        total = _sum(total, polynomial(p), factor)
+        total = _sum(total, polynomial(p), 1)
     return total
 
 
-def _sum(a: Polynomial, b: Polynomial, factor: float) -> Polynomial:
+def _sum(a: Exact, b: Exact, factor: int) -> Exact:
     found = dict(a)
     for k, v in b.items():
-        found[k] = found.get(k, 0.0) + factor * v
+        found[k] = found.get(k, 0) + factor * v
     return found
 
 
-def _product(a: Polynomial, b: Polynomial) -> Polynomial:
+def _product(a: Exact, b: Exact) -> Exact:
     if len(a) * len(b) > MOST_TERMS and min(len(a), len(b)) > 1:
         raise UnsupportedError(f"a product with {len(a) * len(b)} terms; supported: {MOST_TERMS}")
-    found: Polynomial = {}
+    found: Exact = {}
     for (j, v), (k, w) in combinations(a.items(), b.items()):
         factors = tuple(sorted(j + k)) if j and k else j or k
         if len(factors) > MOST_FACTORS:
             raise UnsupportedError(f"a product of more than {MOST_FACTORS} variables")
-        found[factors] = found.get(factors, 0.0) + v * w
+        found[factors] = found.get(factors, 0) + v * w
     return found
 
 
