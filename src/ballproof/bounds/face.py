@@ -20,6 +20,8 @@ from ballproof.problems import Region, classified_as
 from ballproof.problems.checks import finite
 from ballproof.values import Interval, Line
 
+Device = torch.device | str | None
+
 
 def bound(
     network: nn.Module | Graph,
@@ -27,14 +29,17 @@ def bound(
     method: str | Method = "crown",
     node: str | None = None,
     memory: int | None = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
 ) -> Interval:
     """Proven ends of every output (or of the inner node named `node`) over the region, `(batch, *output)`.
 
     method: a name from `METHODS`, names joined by `+` for their intersection, or settings. memory: working memory in
-    bytes; the answer does not depend on it. Float rounding is not included: the ends are exact up to the rounding of the
+    bytes; the answer does not depend on it. device, dtype: where and in which floating type to compute, in place of those of
+    the network and the region, which agree. Float rounding is not included: the ends are exact up to the rounding of the
     arithmetic they were computed in. Raises `DomainError` where an operation is not defined or not bounded.
     """
-    graph = as_graph(network, region)
+    graph, region = _placed(network, region, device, dtype)
     graph = graph if node is None else graph.until(node)
     ends, budget = ends_of(method_named(method)), Budget(memory)
     parts = [ends(graph, part, budget) for part in _split(graph, region, budget)]
@@ -49,13 +54,15 @@ def lower_bounds(
     coefficients: Tensor,
     method: str | Method = "crown",
     memory: int | None = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Proven lower values of `coefficients · output` over the region, `(batch, query)`.
 
-    coefficients: `(batch or 1, query, *output)`. Differentiable in the parameters for the methods in `TRAINABLE`.
-    Raises `InputError` for another shape.
+    coefficients: `(batch or 1, query, *output)`. memory, device, dtype: as for `bound`. Differentiable in the parameters for
+    the methods in `TRAINABLE`. Raises `InputError` for another shape.
     """
-    return _lower_bounds(as_graph(network, region), region, coefficients, method, memory)
+    return _lower_bounds(*_placed(network, region, device, dtype), coefficients, method, memory)
 
 
 def _lower_bounds(graph: Graph, region: Region, coefficients: Tensor, method: str | Method, memory: int | None) -> Tensor:
@@ -76,13 +83,19 @@ def _together(answer: Answer, graph: Graph, region: Region, asked: Tensor, budge
 
 
 def margins(
-    network: nn.Module | Graph, region: Region, labels: Tensor, method: str | Method = "crown", memory: int | None = None
+    network: nn.Module | Graph,
+    region: Region,
+    labels: Tensor,
+    method: str | Method = "crown",
+    memory: int | None = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Proven lower bounds of logit y minus each other logit over the region, `(batch, classes - 1)`, classes in order.
 
-    An example is certified when all of its margins are positive.
+    An example is certified when all of its margins are positive. memory, device, dtype: as for `bound`.
     """
-    graph = as_graph(network, region)
+    graph, region = _placed(network, region, device, dtype)
     if len(graph.output_shape) != 1:
         raise InputError(f"`network` gives outputs of shape {graph.output_shape}, expected (classes,) for `labels`")
     label, classes, answer = classified_as(labels), graph.output_shape[0], margins_of(method_named(method), graph)
@@ -110,16 +123,19 @@ def linear_bounds(
     node: str | None = None,
     coefficients: Tensor | None = None,
     memory: int | None = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
 ) -> LinearBounds:
     """The linear functions of the input that enclose the outputs (or an inner node, or `coefficients · output`).
 
     coefficients: `(batch or 1, query, *node)`; every coordinate if absent. method: `dual`, `crown` or one of their
-    hybrids. Differentiable in the parameters. Source: Zhang et al. 2018; the pull-back before it meets the region.
+    hybrids. memory, device, dtype: as for `bound`. Differentiable in the parameters. Source: Zhang et al. 2018; the pull-back
+    before it meets the region.
     """
     settings = method_named(method)
     if not isinstance(settings, LinearMethod):
         raise InputError(f"`method` is {method!r}, which has no lines to the input; expected dual, crown or a hybrid of them")
-    graph = as_graph(network, region)
+    graph, region = _placed(network, region, device, dtype)
     graph = graph if node is None else graph.until(node)
     count = int(torch.Size(graph.output_shape).numel())
     eye = torch.eye(count, dtype=region.dtype, device=region.device).reshape(1, count, *graph.output_shape)
@@ -132,6 +148,16 @@ def linear_bounds(
     flat = rows.new_zeros(region.batch, rows.shape[1])
     lower = Line((found.lower,), flat + backward.offset_lower)
     return LinearBounds(lower, Line((found.upper,), flat + backward.offset_upper))
+
+
+def _placed(network: nn.Module | Graph, region: Region, device: Device, dtype: torch.dtype | None) -> tuple[Graph, Region]:
+    """The network and the region where they are to be computed with."""
+    graph = as_graph(network, region)
+    if device is None and dtype is None:
+        return graph, region
+    if dtype is not None and not dtype.is_floating_point:
+        raise InputError(f"`dtype` is {dtype}, expected a floating type, as torch.float64")
+    return graph.to(device, dtype), region.to(device, dtype)
 
 
 def _asked(graph: Graph, region: Region, rows: Tensor, budget: Budget) -> list[tuple[Region, Tensor]]:
