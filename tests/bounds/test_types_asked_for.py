@@ -32,7 +32,7 @@ def test_a_type_asked_for_gives_the_bounds_of_the_network_and_the_region_in_it(n
         (bp.margins(asked, REGION, LABELS, method, dtype=torch.float64), bp.margins(double, wide, LABELS, method)),
         (
             bp.lower_bounds(asked, REGION, rows, method, dtype=torch.float64),
-            bp.lower_bounds(double, wide, rows.double(), method),
+            bp.lower_bounds(double, wide, wider, method),
         ),
         (bp.bound(asked, REGION, method, dtype=torch.float64).upper, bp.bound(double, wide, method).upper),
     ]
