@@ -43,6 +43,14 @@ class Ends(nn.Module):
                 return self.last(bend).tanh()
 
 
+class Summed(nn.Module):
+    """Its last bend is a number without axes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bent = x.sum(1).relu()
+        return torch.stack([bent, -bent, 2 * bent], 1)
+
+
 def made(kind: str) -> tuple[Ends, Snapshot, bp.Linf, Tensor]:
     torch.manual_seed(1)
     net = Ends(kind).double().requires_grad_(False)
@@ -139,5 +147,9 @@ def test_networks_without_weights_and_batches_without_examples_are_answered(dtyp
         ours, theirs = (bp.margins(n, region, [0, 1, 2], "interval") for n in (bp.snapshot(net, region), net))
         torch.testing.assert_close(ours, theirs)
     net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, CLASSES)).to(dtype)
+    summed = Summed()
+    for some in (region, region[[0]]):
+        ours, theirs = (bp.margins(n, some, torch.tensor([1]), "interval") for n in (bp.snapshot(summed, region), summed))
+        torch.testing.assert_close(ours, theirs)
     none = torch.empty(0, dtype=torch.long)
     assert bp.margins(bp.snapshot(net, region), region[none], none, "interval").shape == (0, CLASSES - 1)

@@ -54,6 +54,10 @@ SPECS = {
     "outputs beside inputs": (BOX + "(assert (< (- Y_0 X_0) -0.001))", "unsat"),
     "an output equal to a number": (BOX + "(assert (= Y_1 1.5))", "sat"),
     "always violated": (BOX, "sat"),
+    "an or with a bare word": (BOX + "(assert (or (<= Y_0 -1) true))", "sat"),
+    "an or between bare words": (BOX + "(assert (or (<= Y_0 -1) false (>= Y_0 0.9) false))", "sat"),
+    "an or of what is out of reach": (BOX + "(assert (or (<= Y_0 -1) false))", "unsat"),
+    "an assertion of a word": (BOX + "(assert true)(assert (>= Y_0 1.01))", "unsat"),
     # |x0| x1 <= 2; x0^2 x1 - |x0| x1 = |x0| (|x0| - 1) x1 <= 0, and at least -1/2
     "a product, out of reach": (BOX + "(assert (>= (* Y_0 Y_1) 2.001))", "unsat"),
     "a product, in reach": (BOX + "(assert (>= (* Y_0 Y_1) 1.999))", "sat"),

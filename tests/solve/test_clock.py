@@ -7,6 +7,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -118,3 +119,30 @@ def test_an_alarm_that_comes_after_the_block_is_nothing() -> None:
     assert callable(ring) and ring is not before
     ring(signal.SIGALRM, None)
     assert signal.getitimer(signal.ITIMER_REAL)[0] <= left[0]
+
+
+def test_a_block_that_is_over_before_it_begins_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alarm may ring as soon as it is set."""
+    monkeypatch.setattr(clocks, "GRACE", 0.0)
+    before = signal.getsignal(signal.SIGALRM)
+    for _ in range(300):
+        with suppress(TimeUp), interrupting(Clock(3e-5)):
+            busy(1e-3)
+        assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_block_of_an_exit_stack_below_a_finalizer_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clocks, "GRACE", 0.05)
+    seen = []
+
+    class Searching:
+        def __del__(self) -> None:
+            with suppress(TimeUp), ExitStack() as stack:
+                stack.enter_context(interrupting(Clock(0)))
+                busy(1)
+                seen.append("late")
+            seen.append("over")
+
+    one = Searching()
+    del one
+    assert seen == ["over"]

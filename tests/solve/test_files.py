@@ -72,6 +72,8 @@ BAD = {
     "no vnnlib": (None, "hello world", "VNN-LIB"),
     "a quotient of variables": (None, BOX + "(assert (<= (/ Y_0 Y_1) 1))", "by a number"),
     "an unknown name": (None, BOX + "(assert (<= Z_0 1))", "Z_0"),
+    "an or of a variable": (None, BOX + "(assert (or (<= Y_0 -1) Y_0))", "`Y_0`"),
+    "two forms in an assertion": (None, BOX + "(assert (<= Y_0 1) (<= Y_1 -5))", "no form of VNN-LIB"),
     "half a form": (None, BOX + "(assert (<= Y_0", "truncated"),
 }
 

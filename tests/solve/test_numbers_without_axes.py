@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,21 @@ def made(bend: nn.Module) -> tuple[nn.Module, bp.Linf, Tensor]:
     axis = torch.linspace(-0.6, 0.6, 301, dtype=torch.float64)
     points = center + torch.cartesian_prod(axis, axis)
     return net, bp.Linf(center, 0.6), net(points).amin(0)
+
+
+@pytest.mark.parametrize("joined", [torch.mul, torch.div, torch.maximum, torch.minimum])
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in {"zonotope", "sdp"}])
+def test_functions_of_two_numbers_are_bounded(joined: Callable[[Tensor, Tensor], Tensor], method: str) -> None:
+    class Joined(Summed):
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.bend(self.first(x))
+            return torch.stack([joined(h.sum(1) + 1, h.mean(1) + 1), h[:, 0]], 1)
+
+    torch.manual_seed(4)
+    net, center = Joined(nn.ReLU()).double().requires_grad_(False), torch.tensor([[0.2, -0.1]], dtype=torch.float64)
+    points = center + torch.cartesian_prod(*2 * [torch.linspace(-0.3, 0.3, 101, dtype=torch.float64)])
+    lower = bp.lower_bounds(net, bp.Linf(center, 0.3), torch.eye(2).double().unsqueeze(0), method)[0]
+    assert bool((lower <= net(points).amin(0) + 1e-9).all()) and bool(lower.isfinite().all())
 
 
 @pytest.mark.parametrize("bend", [nn.ReLU(), nn.Tanh()])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from ballproof.certificate.checker.reading.onnx_file import read_network
 from ballproof.certificate.checker.rounded import Bounds
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+ONE_AT_ONCE = Lock()
+"""Who limits the threads of BLAS, for the whole process, until they are given back."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Rigorous:
 
     def margins(self, x: Array, labels: Array) -> Array:
         """Proven lower values of the label's logit minus each other one, `(n, classes - 1)`, with all rounding taken off."""
-        with threadpool_limits(1, "blas"), ThreadPool(torch.get_num_threads()) as pool:  # the examples are what runs at once
+        with ONE_AT_ONCE, threadpool_limits(1, "blas"), ThreadPool(torch.get_num_threads()) as pool:
             return np.array(pool.starmap(self._margins, zip(x, labels.tolist(), strict=True)))
 
     def _margins(self, x: Array, label: int) -> Array:

@@ -50,6 +50,6 @@ class Head:
     def least(self, ends: Tensor, labels: Tensor) -> Tensor:
         """The least margins of `labels (batch or 1,)`, `(batch, classes - 1)`, for `ends (2, batch, *node)` of the node."""
         batch = ends.shape[1]
-        flat = ends.flatten(2).transpose(0, 1).reshape(batch, self.on_ends.shape[2], 1)
+        flat = ends.reshape(2, batch, self.on_ends.shape[2] // 2).transpose(0, 1).reshape(batch, self.on_ends.shape[2], 1)
         rows, offset = (t.index_select(0, labels).expand(batch, -1, -1) for t in (self.on_ends, self.offset))
         return torch.baddbmm(offset, rows, flat).squeeze(2)

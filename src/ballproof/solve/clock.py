@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -64,7 +65,9 @@ def interrupting(clock: Clock) -> Iterator[None]:
         yield
         return
     seconds, began, done = max(clock.left, 0.0) + GRACE, time.monotonic(), False
-    home = sys._getframe(2)  # the one that entered, behind this one and that of `contextmanager`
+    home, rest, handler = sys._getframe(1), 0.0, signal.getsignal(signal.SIGALRM)
+    while home.f_back is not None and home.f_code.co_filename == contextlib.__file__:
+        home = home.f_back  # the one that entered
 
     def ring(_: int, frame: FrameType | None) -> None:
         if done:
@@ -74,9 +77,9 @@ def interrupting(clock: Clock) -> Iterator[None]:
         if not dropped:
             raise TimeUp
 
-    handler = signal.signal(signal.SIGALRM, ring)
-    rest, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
+        signal.signal(signal.SIGALRM, ring)
+        rest, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
     finally:
         done = True

@@ -69,7 +69,7 @@ def _decided(network: Files, specification: Path | str, clock: Clock, engine: st
     search = _FileSearch(graph, Replay(parts, graph.to(dtype=torch.float32)), clock, engine)
     open_ = tuple(possible(graph, asked.cases, search.region_of))
     if not open_:
-        return FileVerdict("unsat", "none", 0.0, clock.spent, "no value of the last operation is there, whatever the input")
+        return FileVerdict("unsat", "none", 0.0, clock.spent, "no output can be there, whatever the input")
     return search.run(replace(asked, cases=open_))
 
 

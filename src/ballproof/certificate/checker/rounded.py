@@ -118,10 +118,10 @@ class Bounds:
         open_, source = np.flatnonzero(unsettled.any(0)), self.network.nodes[part.source]
         if len(open_) and source.kind == "affine" and any(p.source for p in source.parts):  # else no row knows more
             open_ = open_[np.argsort(take[open_] % source.parts[0].places.shape[1])]  # neighbours together meet fewer windows
-            rows = np.eye(source.size, dtype=self.type)[take[open_]]
+            rows = (1 * (take[open_, None] == np.arange(source.size))).astype(self.type)
             parts = np.array_split(np.stack([rows, -rows], 1).reshape(1, -1, source.size), 1 + rows.size // AT_ONCE, 1)
             found = np.concatenate([self._planes(part.source, r, 0 * r[:, :, 0], {}).least for r in parts], 1)
-            # no box minds its company
+            # only where a box has them open itself, so that no box minds its company
             low[:, open_] = np.where(unsettled[:, open_], np.maximum(low[:, open_], found[:, ::2]), low[:, open_])
             high[:, open_] = np.where(unsettled[:, open_], np.minimum(high[:, open_], -found[:, 1::2]), high[:, open_])
         if bool((low > high).any()):

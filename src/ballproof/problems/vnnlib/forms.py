@@ -23,6 +23,7 @@ DEEPEST = 100
 
 PIECE = re.compile(r"[();]")
 TOKEN = re.compile(r"[()]|[^\s();]+")
+HEAD = re.compile(r"\(\s*[^\s()]*")
 COMMENT = re.compile(r";[^\n]*")
 
 Form = str | list["Form"]
@@ -77,16 +78,22 @@ def _near(text: str, at: int) -> str:
 
 
 def children(text: str) -> Iterator[str]:
-    """The direct parts of a form in parentheses that are forms in parentheses themselves."""
-    depth, start = 0, 0
+    """The direct parts of a form in parentheses, behind its first word: forms and words."""
+    head = HEAD.match(text)
+    depth, start = 0, head.end() if head else 0
     for found in PIECE.finditer(text):
         if found[0] == "(":
             depth += 1
-            start = found.start() if depth == 2 else start
+            if depth == 2:
+                yield from text[start : found.start()].split()
+                start = found.start()
         else:
             depth -= 1
             if depth == 1:
                 yield text[start : found.end()]
+                start = found.end()
+            elif depth == 0:
+                yield from text[start : found.start()].split()
 
 
 def nested(text: str) -> Form:

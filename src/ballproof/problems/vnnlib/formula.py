@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache, reduce
 from itertools import pairwise
@@ -39,7 +39,7 @@ CONSTANT: Factors = ()
 
 
 class Atom(NamedTuple):
-    """`form <= 0`, or `form < 0` where strict. exact: its numbers are the file's decimals, none of them rounded."""
+    """`form <= 0`, or `form < 0` where strict. exact: it is strict, and floats hold its numbers as the file says them."""
 
     form: Polynomial
     strict: bool = False
@@ -141,8 +141,12 @@ def number(word: str) -> Fraction:
         value = float("nan")
     if not isfinite(value):
         raise InputError(f"`{word}` is neither a number nor a variable X_i or Y_i")
-    exact = Decimal(word)
-    if abs(value) < float_info.min and exact != Decimal(value):
+    try:
+        exact = Decimal(word)
+        lost = abs(value) < float_info.min and exact != Decimal(value)
+    except InvalidOperation:  # an exponent that no decimal has either
+        lost = True
+    if lost:
         raise UnsupportedError(f"the number `{word[:40]}`; supported: those as far from 0 as floats reach")
     return Fraction(exact) if value else Fraction(0)
 

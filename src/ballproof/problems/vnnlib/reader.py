@@ -98,10 +98,10 @@ class Reader:
             self.options.append(found)
 
     def _assertion(self, text: str) -> None:
-        body = next(children(text), None)
-        if not re.match(r"\(\s*assert\b", text) or body is None:
+        parts = list(children(text))
+        if not re.match(r"\(\s*assert\b", text) or len(parts) != 1:
             raise InputError(f"`{text[:60]}` is no form of VNN-LIB; expected declare-const or assert")
-        found = list(self._disjuncts(body))
+        found = list(self._disjuncts(parts[0]))
         if len(found) == 1:
             self.alone += found[0]
         else:

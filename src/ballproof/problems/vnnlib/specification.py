@@ -22,7 +22,7 @@ Product = tuple[Variable, ...]
 class Row:
     """`sum on_y[j] y_j + sum on_x[i] x_i + sum on_products[p] p(x, y) <= bound`, strictly where `strict`.
 
-    Pairs of (number or product, coefficient). exact: its numbers are the file's decimals, none of them rounded.
+    Pairs of (number or product, coefficient). exact: it is strict, and floats hold its numbers as the file says them.
     """
 
     on_y: tuple[tuple[int, float], ...]
