@@ -140,7 +140,7 @@ class Triangle:
         rows = []
         for unit in units(size, torch.arange(size)):
             pulled = operation.pull_slopes(unit.reshape(1, -1, *node.shape), line.slopes, shapes)
-            placed = [_placed(p[0].reshape(1, -1), f, self.program.count) for p, f in zip(pulled, first, strict=True)]
+            placed = [_placed(p[0].reshape(len(p[0]), -1), f, self.program.count) for p, f in zip(pulled, first, strict=True)]
             rows.append(reduce(add, placed))
         own = self.program.one_each(after, np.ones(size))
         return own - sparse.vstack(rows, format="csr"), line.offset.flatten().numpy()
