@@ -24,6 +24,9 @@ from ballproof.values import Interval
 COPIES = 4
 """Tensors of the size of each node that one step holds: a cotangent, what it becomes, and their gradients."""
 
+CACHES = 4
+"""How many times the cache's size the queries may take that climb together: fewer are too little work for so many steps."""
+
 
 class AlphaPass(LinearPass):
     """A linear pass over the intervals that another one proved: what they leave unsettled is optimised, in `inner` steps."""
@@ -62,7 +65,7 @@ class AlphaPass(LinearPass):
             return climb(walk, self.alpha, inner=True)
 
         asked, size = torch.stack(seen.places(mask)), sum(w.count for w in seen.windows.values()) * COPIES // LIVE_COPIES
-        return torch.cat(self.budget.over_queries(ask, asked, 1, size, self.region.dtype))
+        return torch.cat(self.budget.over_queries(ask, asked, 1, size, self.region.dtype, CACHES))
 
 
 def optimised(state: LinearPass, name: str, cotangent: Tensor, method: AlphaMethod, inner: bool = False) -> Tensor:
@@ -76,7 +79,7 @@ def optimised(state: LinearPass, name: str, cotangent: Tensor, method: AlphaMeth
         return climb(walk, method, inner)
 
     size = sum(torch.Size(n.shape).numel() for n in graph.nodes if n.varies) * COPIES // LIVE_COPIES
-    return torch.cat(state.budget.over_queries(ask, cotangent, state.region.batch, size, state.region.dtype), 1)
+    return torch.cat(state.budget.over_queries(ask, cotangent, state.region.batch, size, state.region.dtype, CACHES), 1)
 
 
 def _free(state: LinearPass, node: Node, constants: dict[str, Tensor], queries: int) -> Free | None:
