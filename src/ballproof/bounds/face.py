@@ -36,8 +36,9 @@ def bound(
 
     method: a name from `METHODS`, names joined by `+` for their intersection, or settings. memory: working memory in
     bytes; the answer does not depend on it. device, dtype: where and in which floating type to compute, in place of those of
-    the network and the region, which agree. Float rounding is not included: the ends are exact up to the rounding of the
-    arithmetic they were computed in. Raises `DomainError` where an operation is not defined or not bounded.
+    the network and the region, which agree; the numbers of both are rounded to it, and are then what the bounds are about.
+    Float rounding is not included: the ends are exact up to the rounding of the arithmetic they were computed in. Raises
+    `DomainError` where an operation is not defined or not bounded.
     """
     graph, region = _placed(network, region, device, dtype)
     graph = graph if node is None else graph.until(node)
